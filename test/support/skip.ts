@@ -1,0 +1,84 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { describe, test } from 'vitest';
+
+/**
+ * What a test may need beyond Node: programs, root, captures that are not part of the project, optional packages.
+ * A test that lacks one is skipped, and `npm test` says why in its last line.
+ */
+export type Need = 'ip' | 'nft' | 'tshark' | 'root' | 'captures' | '@roamhq/wrtc' | 'node-datachannel';
+
+/** Captures for tests only; they stay beside the repository. */
+export const CAPTURES = fileURLToPath(new URL('../../../shared/captures/', import.meta.url));
+
+/** The reason to skip: what is missing here, as people read it; `null` when everything is there. */
+export function requires(...needs: readonly Need[]): string | null {
+  const missing = needs.map(reasonFor).filter((reason) => reason !== null);
+  return missing.length === 0 ? null : missing.join(', ');
+}
+
+/** `describe` whose body, hooks included, runs only where all needs are met; else one skipped test that says why. */
+export function describeWith(needs: readonly Need[], name: string, body: () => void): void {
+  const reason = requires(...needs);
+  if (reason === null) describe(name, body);
+  else {
+    test(name, (context) => {
+      context.skip(reason);
+    });
+  }
+}
+
+/** `test` that runs only where all needs are met; else it is skipped and says why. */
+export function testWith(needs: readonly Need[], name: string, body: () => void | Promise<void>): void {
+  test(name, async (context) => {
+    const reason = requires(...needs);
+    if (reason !== null) context.skip(reason);
+    await body();
+  });
+}
+
+const known = new Map<Need, string | null>();
+
+function reasonFor(need: Need): string | null {
+  let reason = known.get(need);
+  if (reason === undefined) known.set(need, (reason = look(need)));
+  return reason;
+}
+
+function look(need: Need): string | null {
+  switch (need) {
+    case 'ip':
+      return runs('ip', '-V') ? null : 'no ip (iproute2)';
+    case 'nft':
+      return runs('nft', '--version') ? null : 'no nft (nftables)';
+    case 'tshark':
+      return runs('tshark', '--version') ? null : 'no tshark';
+    case 'root':
+      return process.getuid?.() === 0 ? null : 'not root';
+    case 'captures':
+      return existsSync(CAPTURES) ? null : 'no captures beside the repository';
+    case '@roamhq/wrtc':
+    case 'node-datachannel':
+      return resolves(need) ? null : `no ${need}`;
+  }
+}
+
+function runs(program: string, argument: string): boolean {
+  try {
+    execFileSync(program, [argument], { stdio: 'ignore', timeout: 10_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function resolves(name: string): boolean {
+  try {
+    createRequire(import.meta.url).resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
