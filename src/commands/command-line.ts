@@ -1,0 +1,141 @@
+import yargs from 'yargs';
+import { IcepathError } from '../base/errors.js';
+import { EXIT, type Command, type CommandIo } from './command.js';
+import { VERSION } from './version.js';
+
+// yargs has it since 17.5; its types do not know it.
+declare module 'yargs' {
+  interface Argv {
+    usageConfiguration(configuration: { readonly 'hide-types': boolean }): this;
+  }
+}
+
+/** Runs one command line; resolves with the exit code. Never rejects. */
+export async function runCommandLine(
+  argv: readonly string[],
+  commands: readonly Command[],
+  io: CommandIo,
+): Promise<number> {
+  let run: () => Promise<number>;
+  try {
+    const chosen = choose(argv, commands, io);
+    if ('output' in chosen) {
+      io.stdout.write(`${chosen.output}\n`);
+      return EXIT.ok;
+    }
+    const values = parseOptions(chosen.command, chosen.given);
+    run = () => chosen.command.run(values, io);
+  } catch (error) {
+    return complain(error, EXIT.usage, io);
+  }
+  try {
+    return await run();
+  } catch (error) {
+    return complain(error, EXIT.couldNotRun, io);
+  }
+}
+
+type Given = Readonly<Record<string, unknown>>;
+type Choice = { readonly output: string } | { readonly command: Command; readonly given: Given };
+
+function choose(argv: readonly string[], commands: readonly Command[], io: CommandIo): Choice {
+  let chosen: { command: Command; given: Given } | undefined;
+  let failure: string | undefined;
+  let output = '';
+  const parser = yargs()
+    .scriptName('icepath')
+    .usage('$0 COMMAND [options]\n\nWhich paths between two hosts work, which do not, why, and by whom.')
+    .epilogue('icepath COMMAND --help explains one command.')
+    .locale('en')
+    .parserConfiguration({
+      'boolean-negation': false,
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .usageConfiguration({ 'hide-types': true })
+    .version(VERSION)
+    .help()
+    .strict()
+    .demandCommand(1, 'name a command')
+    .wrap(Math.min(io.stdout.columns ?? 100, 100));
+  for (const command of commands) {
+    parser.command(
+      command.usage,
+      command.summary,
+      (builder) => {
+        builder.usage(`$0 ${command.usage}\n\n${command.summary}`).epilogue('');
+        for (const [name, option] of Object.entries(command.options)) {
+          if (isPositional(command, name)) builder.positional(name, { describe: option.help, type: 'string' });
+          else if (option.placeholder === null) builder.option(name, { describe: option.help, type: 'boolean' });
+          else {
+            const describe = `${option.placeholder}: ${option.help}`;
+            builder.option(name, { describe, type: 'string', array: true, requiresArg: true });
+          }
+        }
+        for (const [commandLine, meaning] of command.examples) builder.example(commandLine, meaning);
+        return builder;
+      },
+      (given) => {
+        chosen = { command, given };
+      },
+    );
+  }
+  parser.parse([...argv], {}, (error, _given, text) => {
+    failure = error?.message;
+    output = text;
+  });
+  if (failure !== undefined) throw usageError(failure, argv, commands);
+  return chosen ?? { output };
+}
+
+function usageError(message: string, argv: readonly string[], commands: readonly Command[]): IcepathError {
+  const named = commands.map(nameOf).find((name) => name === argv[0]);
+  const help = named === undefined ? 'icepath --help' : `icepath ${named} --help`;
+  const firstLine = message.split('\n', 1)[0] ?? message;
+  return new IcepathError('usage', firstLine, `run ${help} to see what it takes`);
+}
+
+function parseOptions(command: Command, given: Given): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(command.options)) {
+    const texts = textsOf(given[name]);
+    if (texts.length > 1 && !option.repeatable) {
+      throw new IcepathError(
+        'option-repeated',
+        `--${name} is given ${texts.length} times`,
+        `give --${name} once; icepath ${nameOf(command)} --help tells which options may be repeated.`,
+      );
+    }
+    values[name] = option.parse(texts);
+  }
+  return values;
+}
+
+/** Everything comes from yargs as text, a list of texts, or `true` for a switch that is set. */
+function textsOf(given: unknown): string[] {
+  if (given === undefined || given === false) return [];
+  return Array.isArray(given) ? given.map(String) : [String(given)];
+}
+
+function nameOf(command: Command): string {
+  return command.usage.split(' ', 1)[0] ?? command.usage;
+}
+
+function isPositional(command: Command, name: string): boolean {
+  return new RegExp(`[<[]${name}(\\.\\.)?[>\\]]`).test(command.usage);
+}
+
+function complain(error: unknown, exitCode: number, io: CommandIo): number {
+  if (error instanceof IcepathError) {
+    io.stderr.write(`icepath: ${error.message}\n  → ${error.nextStep} [${error.code}]\n`);
+    return exitCode;
+  }
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  io.stderr.write(
+    `icepath: this is a bug\n${stack}\n  → please report it with the lines above and icepath ${VERSION} [bug]\n`,
+  );
+  return EXIT.bug;
+}

@@ -1,0 +1,141 @@
+import { formatTransportAddress, parseTransportAddress, type TransportAddress } from '../base/address.js';
+import { IcepathError } from '../base/errors.js';
+import { ARM_NAMES, type ArmName } from '../mutation/names.js';
+import type { Option } from './command.js';
+
+/** Options that several commands share (design.md, Command line). Every parser names option, value and an example. */
+
+export interface HostPort {
+  /** A host name or an IP address; a name is resolved by whoever uses it. */
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface WantedPath {
+  /** Interface names. */
+  readonly client: string;
+  readonly server: string;
+}
+
+export function flag(help: string): Option<boolean> {
+  return { help, placeholder: null, repeatable: false, parse: (given) => given.length > 0 };
+}
+
+export function single<Value>(
+  placeholder: string,
+  help: string,
+  parse: (text: string) => Value,
+): Option<Value | undefined> {
+  return {
+    help,
+    placeholder,
+    repeatable: false,
+    parse: ([text]) => (text === undefined ? undefined : parse(text)),
+  };
+}
+
+export function repeated<Value>(
+  placeholder: string,
+  help: string,
+  parse: (text: string) => Value,
+): Option<readonly Value[]> {
+  return { help, placeholder, repeatable: true, parse: (given) => given.map(parse) };
+}
+
+/** A positional argument that yargs has already demanded. */
+export function argument(placeholder: string, help: string): Option<string> {
+  return { help, placeholder, repeatable: false, parse: ([text = '']) => text };
+}
+
+export function badValue(option: string, value: string, wants: string, example: string): IcepathError {
+  return new IcepathError(
+    'bad-option-value',
+    `--${option} takes ${wants}, not ${JSON.stringify(value)}`,
+    `write it like this: --${option} ${example}`,
+  );
+}
+
+export function parseReference(text: string): HostPort {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port < 1 || port > 0xffff) {
+    throw badValue('reference', text, 'HOST:PORT', 'stun.example.net:3478');
+  }
+  return { host, port };
+}
+
+export function parseListen(text: string): TransportAddress {
+  try {
+    return parseTransportAddress(text);
+  } catch {
+    throw badValue('listen', text, 'ADDRESS:PORT', formatTransportAddress(LISTEN_EXAMPLE));
+  }
+}
+
+const LISTEN_EXAMPLE: TransportAddress = { family: 'ipv4', address: '0.0.0.0', port: 4800 };
+
+/** `L↔D`; `L<->D` and `L,D` for keyboards without the arrow. */
+export function parseWanted(text: string): WantedPath {
+  const [client, server, ...rest] = text.split(/↔|<->|,/).map((name) => name.trim());
+  if (client === undefined || client === '' || server === undefined || server === '' || rest.length > 0) {
+    throw badValue('wanted', text, "CLIENT↔SERVER, an interface of the client's and one of the server's", 'wwan0,usb0');
+  }
+  return { client, server };
+}
+
+/** Kinds, labels or families, best first; what they mean is the policy's matter. */
+export function parsePrefer(text: string): readonly string[] {
+  const names = list(text);
+  if (names.length === 0 || new Set(names).size < names.length) {
+    throw badValue('prefer', text, 'kinds, labels or families, best first, each once', 'cellular,wifi,ethernet');
+  }
+  return names;
+}
+
+export function parseArms(text: string): readonly ArmName[] {
+  const arms = list(text);
+  const known: readonly string[] = ARM_NAMES;
+  if (arms.length === 0 || arms.some((arm) => !known.includes(arm)) || new Set(arms).size < arms.length) {
+    throw badValue('arms', text, `a list of ${ARM_NAMES.join(', ')}, each once`, 'random,stun,stun~cookie');
+  }
+  return arms;
+}
+
+export function parsePin(text: string): 'auto' | 'off' {
+  if (text !== 'auto' && text !== 'off') throw badValue('pin', text, 'auto or off', 'auto');
+  return text;
+}
+
+export function parseFile(text: string): string {
+  if (text === '' || text.includes('\0')) throw badValue('record', text, 'the name of a file', 'run.icepath.jsonl');
+  return text;
+}
+
+function list(text: string): string[] {
+  return text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== '');
+}
+
+export const referenceOption = repeated(
+  'HOST:PORT',
+  'a public reference host (icepath reflector, or any STUN server); repeatable',
+  parseReference,
+);
+export const wantedOption = repeated(
+  'L↔D',
+  "a path that you ask about: the client's interface and the server's; also L,D; repeatable",
+  parseWanted,
+);
+export const preferOption = single('LIST', 'which paths to prefer, best first: cellular,wifi,ethernet', parsePrefer);
+export const armsOption = single('LIST', 'kinds of packets to try: random,stun,stun~40,stun~cookie …', parseArms);
+export const pinOption = single('auto|off', 'pin each socket to its interface (auto) or not (off)', parsePin);
+export const recordOption = single('FILE', 'write the run to FILE, for icepath report', parseFile);
+export const listenOption = single('ADDR:PORT', 'where to listen', parseListen);
+export const firstOnlyOption = flag('stop at the first path that works, as plain ICE would');
+export const webrtcOption = flag('afterwards let libjuice and libwebrtc try the same two hosts');
+export const onceOption = flag('end after one client');
+export const jsonOption = flag('print one JSON document on stdout and nothing else');
+export const verboseOption = flag('log every detail on stderr');
