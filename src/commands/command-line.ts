@@ -18,7 +18,7 @@ export async function runCommandLine(
 ): Promise<number> {
   let run: () => Promise<number>;
   try {
-    const chosen = choose(argv, commands, io);
+    const chosen = await choose(argv, commands, io);
     if ('output' in chosen) {
       io.stdout.write(`${chosen.output}\n`);
       return EXIT.ok;
@@ -38,7 +38,7 @@ export async function runCommandLine(
 type Given = Readonly<Record<string, unknown>>;
 type Choice = { readonly output: string } | { readonly command: Command; readonly given: Given };
 
-function choose(argv: readonly string[], commands: readonly Command[], io: CommandIo): Choice {
+async function choose(argv: readonly string[], commands: readonly Command[], io: CommandIo): Promise<Choice> {
   let chosen: { command: Command; given: Given } | undefined;
   let failure: string | undefined;
   let output = '';
@@ -59,7 +59,7 @@ function choose(argv: readonly string[], commands: readonly Command[], io: Comma
     .version(VERSION)
     .help()
     .strict()
-    .demandCommand(1, 'name a command')
+    .demandCommand(1, 'no command is named')
     .wrap(Math.min(io.stdout.columns ?? 100, 100));
   for (const command of commands) {
     parser.command(
@@ -83,7 +83,7 @@ function choose(argv: readonly string[], commands: readonly Command[], io: Comma
       },
     );
   }
-  parser.parse([...argv], {}, (error, _given, text) => {
+  await parser.parseAsync([...argv], {}, (error, _given, text) => {
     failure = error?.message;
     output = text;
   });
@@ -95,7 +95,7 @@ function usageError(message: string, argv: readonly string[], commands: readonly
   const named = commands.map(nameOf).find((name) => name === argv[0]);
   const help = named === undefined ? 'icepath --help' : `icepath ${named} --help`;
   const firstLine = message.split('\n', 1)[0] ?? message;
-  return new IcepathError('usage', firstLine, `run ${help} to see what it takes`);
+  return new IcepathError('usage', firstLine, `Run ${help} to see what it takes.`);
 }
 
 function parseOptions(command: Command, given: Given): Record<string, unknown> {
@@ -106,7 +106,7 @@ function parseOptions(command: Command, given: Given): Record<string, unknown> {
       throw new IcepathError(
         'option-repeated',
         `--${name} is given ${texts.length} times`,
-        `give --${name} once; icepath ${nameOf(command)} --help tells which options may be repeated.`,
+        `Give --${name} once: icepath ${nameOf(command)} --help tells which options may be repeated.`,
       );
     }
     values[name] = option.parse(texts);
@@ -116,8 +116,10 @@ function parseOptions(command: Command, given: Given): Record<string, unknown> {
 
 /** Everything comes from yargs as text, a list of texts, or `true` for a switch that is set. */
 function textsOf(given: unknown): string[] {
-  if (given === undefined || given === false) return [];
-  return Array.isArray(given) ? given.map(String) : [String(given)];
+  const items: readonly unknown[] = Array.isArray(given) ? given : [given];
+  return items
+    .filter((item) => item !== undefined && item !== false)
+    .map((item) => (typeof item === 'string' ? item : 'true'));
 }
 
 function nameOf(command: Command): string {
@@ -135,7 +137,7 @@ function complain(error: unknown, exitCode: number, io: CommandIo): number {
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
   io.stderr.write(
-    `icepath: this is a bug\n${stack}\n  → please report it with the lines above and icepath ${VERSION} [bug]\n`,
+    `icepath: this is a bug\n${stack}\n  → Please report it with the lines above and icepath ${VERSION}. [bug]\n`,
   );
   return EXIT.bug;
 }

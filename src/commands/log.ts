@@ -18,7 +18,7 @@ export function createLog(
     return pino({ ...options, formatters, timestamp: pino.stdTimeFunctions.isoTime }, stderr);
   }
   const prettify = prettyFactory({
-    colorize: (env['NO_COLOR'] ?? '') === '',
+    colorize: (env.NO_COLOR ?? '') === '',
     translateTime: 'SYS:HH:MM:ss.l',
     messageFormat: (event, messageKey) => (isPathState(event) ? progressLine(event) : String(event[messageKey])),
     ignore: 'path,from,to,cause',

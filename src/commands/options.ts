@@ -51,7 +51,7 @@ export function badValue(option: string, value: string, wants: string, example: 
   return new IcepathError(
     'bad-option-value',
     `--${option} takes ${wants}, not ${JSON.stringify(value)}`,
-    `write it like this: --${option} ${example}`,
+    `Write it like this: --${option} ${example}`,
   );
 }
 

@@ -42,7 +42,7 @@ export async function readRecord(file: string): Promise<RecordFile> {
     notes.push(`${count} of unknown type ${JSON.stringify(type)} left out: written by another version of icepath`);
   }
   if (events.length === 0) {
-    throw new IcepathError('record-empty', `${file} holds no event`, 'give the file that --record wrote');
+    throw new IcepathError('record-empty', `${file} holds no event`, 'Give the file that --record wrote.');
   }
   return { events, notes };
 }
@@ -56,13 +56,13 @@ function validate(json: unknown, where: string): RecordEvent | { readonly unknow
     throw new IcepathError(
       'record-version',
       `${where}: version ${JSON.stringify(version)} of the record is not known, only ${RECORD_VERSION}`,
-      'use the version of icepath that wrote the record',
+      'Use the version of icepath that wrote the record.',
     );
   }
   if (typeof type === 'string' && !KNOWN_TYPES.has(type)) return { unknownType: type.slice(0, 80) };
   const issue = event.error.issues[0];
   const what = issue === undefined ? 'not an event' : `${issue.path.join('.')} ${issue.message}`.trim();
-  throw new IcepathError('record-invalid', `${where}: ${what}`, 'give a file that --record wrote, unchanged');
+  throw new IcepathError('record-invalid', `${where}: ${what}`, 'Give a file that --record wrote, unchanged.');
 }
 
 function fieldOf(json: unknown, name: string): unknown {
@@ -94,7 +94,7 @@ async function* linesOf(file: string): AsyncGenerator<{ readonly text: string; r
     throw new IcepathError(
       'record-unreadable',
       `${file} cannot be read: ${errorCode(error)}`,
-      'check the name and that you may read it',
+      'Check the name and that you may read it.',
       { cause: error },
     );
   }
@@ -102,5 +102,5 @@ async function* linesOf(file: string): AsyncGenerator<{ readonly text: string; r
 }
 
 function tooLarge(file: string, what: string): IcepathError {
-  return new IcepathError('record-too-large', `${file} has ${what}`, 'give a file that --record wrote');
+  return new IcepathError('record-too-large', `${file} has ${what}`, 'Give a file that --record wrote.');
 }

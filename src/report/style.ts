@@ -14,7 +14,7 @@ export function styleOf(
   const terminal = stream.isTTY === true;
   return {
     columns: terminal ? (stream.columns ?? DEFAULT_COLUMNS) : DEFAULT_COLUMNS,
-    colour: terminal && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb',
+    colour: terminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
   };
 }
 

@@ -35,9 +35,8 @@ export function columnsOf(rows: readonly (readonly string[])[]): string {
 
 /** How many columns `text` needs on a terminal. */
 export function widthOf(text: string): number {
-  return Math.max(
-    ...stripVTControlCharacters(text)
-      .split('\n')
-      .map((line) => [...line].length),
-  );
+  const lines = stripVTControlCharacters(text).split('\n');
+  return Math.max(...lines.map((line) => [...graphemes.segment(line)].length));
 }
+
+const graphemes = new Intl.Segmenter();

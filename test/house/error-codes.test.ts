@@ -4,14 +4,29 @@ import ts from 'typescript';
 import { expect, test } from 'vitest';
 import { nodesOf, ROOT, sourcesIn } from '../support/sources.js';
 
-/** The first argument of every `new IcepathError(…)` and `super('…')` of its kind, with where it stands. */
-const thrown = sourcesIn('src', 'probes').flatMap((source) =>
-  nodesOf(source).flatMap(({ node, at }) =>
-    ts.isNewExpression(node) && node.expression.getText() === 'IcepathError'
-      ? [{ at, codes: literalsIn(node.arguments?.[0]) }]
-      : [],
-  ),
-);
+/** The code of every `new IcepathError(…)`, with where it stands. */
+const thrown = sourcesIn('src', 'probes').flatMap((source) => {
+  const nodes = nodesOf(source);
+  return nodes
+    .filter(({ node }) => ts.isNewExpression(node) && node.expression.getText() === 'IcepathError')
+    .map(({ node, at }) => {
+      const codes = literalsIn((node as ts.NewExpression).arguments?.[0]);
+      return { at, codes: codes.length > 0 ? codes : tableIn(nodes) };
+    });
+});
+
+/** A room may keep its codes with their next steps in one table: the names in `const NEXT_STEPS = { … }`. */
+function tableIn(nodes: ReturnType<typeof nodesOf>): string[] {
+  return nodes.flatMap(({ node }) => {
+    if (!ts.isVariableDeclaration(node) || node.name.getText() !== 'NEXT_STEPS') return [];
+    const value = node.initializer;
+    const object = value && ts.isAsExpression(value) ? value.expression : value;
+    if (!object || !ts.isObjectLiteralExpression(object)) return [];
+    return object.properties.map(({ name }) =>
+      name && ts.isStringLiteral(name) ? name.text : (name?.getText() ?? ''),
+    );
+  });
+}
 
 /** `'a'`, or both of `condition ? 'a' : 'b'`; nothing where the code is computed elsewhere. */
 function literalsIn(node: ts.Node | undefined): string[] {
