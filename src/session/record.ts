@@ -153,6 +153,8 @@ export const recordEventSchema = z.discriminatedUnion('type', [
   }),
   z.object({ ...common, type: z.literal('rtt'), path: z.string(), min: z.number(), median: z.number() }),
   z.object({ ...common, type: z.literal('selected'), path: z.string() }),
+  /** The best pair of a path when the run ended. */
+  z.object({ ...common, type: z.literal('pair'), path: z.string(), priority: z.number(), requestsSent: count }),
   z.object({ ...common, type: z.literal('lost'), path: z.string(), reason: z.string() }),
   z.object({ ...common, type: z.literal('superseded'), path: z.string() }),
   /** The log's `path.state`. */

@@ -1,0 +1,237 @@
+import type { TransportAddress } from '../base/address.js';
+import type { HostInterface } from '../base/interface.js';
+import { Queue } from '../base/machine.js';
+import type { Random } from '../base/random.js';
+import type { Ms } from '../base/time.js';
+import type { Role } from '../verdict/words.js';
+import type {
+  EgressCheck,
+  EgressResult,
+  CounterSnapshot,
+  IcmpError,
+  SessionInput,
+  SessionOutput,
+  SocketId,
+} from './io.js';
+import type { RecordEvent } from './record.js';
+
+type WithoutCommon<Event> = Event extends RecordEvent ? Omit<Event, 't' | 'host'> : never;
+/** A record event as the parts write it: `Host` adds whose clock and when. */
+export type NewEvent = WithoutCommon<RecordEvent>;
+
+/** A UDP socket that the driver has opened for us. */
+export interface OpenSocket {
+  readonly id: SocketId;
+  readonly interface: HostInterface;
+  readonly local: TransportAddress;
+  readonly pinned: boolean;
+}
+
+/** Who a socket belongs to: told of everything that happens on it. */
+export interface SocketOwner {
+  opened(socket: OpenSocket): void;
+  failed(socket: SocketId, code: string, message: string): void;
+  datagram(socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): void;
+}
+
+type SentEvent = Extract<NewEvent, { type: 'sent' }>;
+/** What the record shall say of a send, but for what the host knows itself. */
+export type SentNote = Omit<SentEvent, 'type' | 'interface' | 'family' | 'to' | 'error'>;
+
+interface SocketEntry {
+  readonly interface: HostInterface;
+  readonly owner: SocketOwner;
+  open: OpenSocket | null;
+}
+
+/**
+ * The hands of a session: sockets, sends, and what else a driver does, each answer brought back to who asked.
+ * Decides nothing about paths.
+ */
+export class Host {
+  readonly role: Role;
+  readonly random: Random;
+  readonly outputs = new Queue<SessionOutput>();
+  /** Called with every event of this host, once it stands in the record. */
+  onEvent: (event: RecordEvent) => void = () => undefined;
+  now: Ms = 0;
+  #startedAt: Ms | null = null;
+  #nextToken = 0;
+  #nextSocket = 0;
+  readonly #sockets = new Map<SocketId, SocketEntry>();
+  readonly #sends = new Map<number, { readonly event: SentEvent; readonly refused: ((code: string) => void) | null }>();
+  readonly #egress = new Map<number, (results: readonly EgressResult[]) => void>();
+  readonly #counters = new Map<number, (counters: CounterSnapshot | null) => void>();
+  readonly #tcp = new Map<number, (code: string | null, afterMs: Ms) => void>();
+
+  constructor(role: Role, random: Random) {
+    this.role = role;
+    this.random = random;
+  }
+
+  /** Milliseconds since the first input. */
+  get elapsed(): Ms {
+    return this.#startedAt === null ? 0 : this.now - this.#startedAt;
+  }
+
+  /** When the first input came. */
+  get startedAt(): Ms {
+    return this.#startedAt ?? this.now;
+  }
+
+  tick(now: Ms): void {
+    this.now = now;
+    this.#startedAt ??= now;
+  }
+
+  record(event: NewEvent): void {
+    const whole: RecordEvent = { ...event, t: Math.round(this.elapsed * 10) / 10, host: this.role };
+    this.outputs.push({ type: 'event', event: whole });
+    this.onEvent(whole);
+  }
+
+  log(level: 'debug' | 'info' | 'warn' | 'error', name: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    this.outputs.push({ type: 'log', level, name, fields });
+  }
+
+  message(message: Readonly<Record<string, unknown>>): void {
+    this.outputs.push({ type: 'message', message });
+  }
+
+  open(owner: SocketOwner, on: HostInterface, address: TransportAddress, pin: boolean): SocketId {
+    this.#nextSocket += 1;
+    const socket = `s${this.#nextSocket}`;
+    this.#sockets.set(socket, { interface: on, owner, open: null });
+    this.outputs.push({ type: 'open', socket, interface: on.name, address, pin });
+    return socket;
+  }
+
+  close(socket: SocketId): void {
+    if (this.#sockets.delete(socket)) this.outputs.push({ type: 'close', socket });
+  }
+
+  closeAll(): void {
+    for (const socket of [...this.#sockets.keys()]) this.close(socket);
+  }
+
+  socket(id: SocketId): OpenSocket | null {
+    return this.#sockets.get(id)?.open ?? null;
+  }
+
+  /** Sends, and writes the record line once the kernel has said whether it took the packet (verdicts.md: `sent`). */
+  send(
+    socket: OpenSocket,
+    to: TransportAddress,
+    bytes: Uint8Array,
+    note: SentNote,
+    refused: ((code: string) => void) | null = null,
+  ): void {
+    const token = this.#token();
+    const event: SentEvent = {
+      type: 'sent',
+      ...note,
+      interface: socket.interface.name,
+      family: to.family,
+      to: { ...to },
+      error: null,
+    };
+    this.#sends.set(token, { event, refused });
+    this.outputs.push({ type: 'send', socket: socket.id, to, bytes, token });
+  }
+
+  checkEgress(checks: readonly EgressCheck[], pin: boolean, then: (results: readonly EgressResult[]) => void): void {
+    const token = this.#token();
+    this.#egress.set(token, then);
+    this.outputs.push({ type: 'check-egress', token, pin, checks });
+  }
+
+  readCounters(then: (counters: CounterSnapshot | null) => void): void {
+    const token = this.#token();
+    this.#counters.set(token, then);
+    this.outputs.push({ type: 'read-counters', token });
+  }
+
+  connectTcp(
+    request: { interface: string; from: string; to: TransportAddress; pin: boolean; timeoutMs: Ms },
+    then: (code: string | null, afterMs: Ms) => void,
+  ): void {
+    const token = this.#token();
+    this.#tcp.set(token, then);
+    this.outputs.push({ type: 'connect-tcp', token, ...request });
+  }
+
+  /** Takes the inputs that answer something asked here; false for every other. */
+  handle(input: SessionInput): boolean {
+    switch (input.type) {
+      case 'opened':
+        this.#opened(input.socket, input.local, input.pinned);
+        return true;
+      case 'socket-failed': {
+        const entry = this.#sockets.get(input.socket);
+        this.#sockets.delete(input.socket);
+        entry?.owner.failed(input.socket, input.code, input.message);
+        return true;
+      }
+      case 'datagram': {
+        const entry = this.#sockets.get(input.socket);
+        if (entry?.open) entry.owner.datagram(entry.open, input.from, input.bytes);
+        return true;
+      }
+      case 'sent':
+        this.#sent(input.token, input.code);
+        return true;
+      case 'icmp':
+        this.#icmp(input.socket, input.to, input.error);
+        return true;
+      case 'egress':
+        take(this.#egress, input.token)?.(input.results);
+        return true;
+      case 'counters':
+        take(this.#counters, input.token)?.(input.counters);
+        return true;
+      case 'tcp':
+        take(this.#tcp, input.token)?.(input.code, input.afterMs);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  #token(): number {
+    this.#nextToken += 1;
+    return this.#nextToken;
+  }
+
+  #opened(id: SocketId, local: TransportAddress, pinned: boolean): void {
+    const entry = this.#sockets.get(id);
+    if (!entry) return;
+    entry.open = { id, interface: entry.interface, local, pinned };
+    entry.owner.opened(entry.open);
+  }
+
+  #sent(token: number, code: string | null): void {
+    const send = take(this.#sends, token);
+    if (!send) return;
+    this.record({ ...send.event, error: code });
+    if (code !== null) send.refused?.(code);
+  }
+
+  #icmp(id: SocketId, to: TransportAddress, error: IcmpError): void {
+    const entry = this.#sockets.get(id);
+    if (!entry) return;
+    this.record({
+      type: 'icmp',
+      interface: entry.interface.name,
+      family: error.family,
+      to: { ...to },
+      icmp: { type: error.type, code: error.code, from: error.from },
+      id: null,
+    });
+  }
+}
+
+function take<Key, Value>(map: Map<Key, Value>, key: Key): Value | undefined {
+  const value = map.get(key);
+  map.delete(key);
+  return value;
+}

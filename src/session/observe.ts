@@ -1,0 +1,402 @@
+import type { Family } from '../base/address.js';
+import type { HostInterface } from '../base/interface.js';
+import type {
+  DirectionObservation,
+  EndObservation,
+  FaultObservation,
+  PathObservation,
+  RoundObservation,
+  RunObservation,
+} from '../verdict/observation.js';
+import type { PathEndReport, YardstickReport } from '../verdict/report.js';
+import type { EgressVerdict, Role } from '../verdict/words.js';
+import { pathId, type RecordEvent } from './record.js';
+
+type EventOf<Type extends RecordEvent['type']> = Extract<RecordEvent, { type: Type }>;
+
+const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
+const FAR: Readonly<Record<Role, Role>> = { client: 'server', server: 'client' };
+
+/** The record sorted into what is looked up: one pass over the events of both ends, in any order. */
+class Index {
+  run: EventOf<'run'> | null = null;
+  readonly hosts = new Map<Role, EventOf<'host'>>();
+  readonly byType = new Map<RecordEvent['type'], RecordEvent[]>();
+  /** Packets that arrived at a host, `host|leg|purpose|id` → the interface that they came by. */
+  readonly arrivals = new Map<string, string>();
+  /** Where a candidate's address belongs: `host|address:port` → interface. */
+  readonly owners = new Map<string, string>();
+  /** Peer sends by path and direction, reference sends by end. */
+  readonly sends = new Map<string, EventOf<'sent'>[]>();
+  lastT = 0;
+
+  constructor(events: readonly RecordEvent[]) {
+    for (const event of events) this.#add(event);
+    for (const sent of this.all('sent')) {
+      const key = sent.leg === 'reference' ? endKey(sent.host, sent.interface, sent.family) : this.#pathKey(sent);
+      if (key !== null) push(this.sends, key, sent);
+    }
+  }
+
+  all<Type extends RecordEvent['type']>(type: Type): readonly EventOf<Type>[] {
+    return (this.byType.get(type) ?? []) as EventOf<Type>[];
+  }
+
+  arrived(sent: EventOf<'sent'>, at: Role): string | undefined {
+    return this.arrivals.get(arrivalKey(at, sent.leg, purposeClass(sent.purpose), sent.id));
+  }
+
+  #add(event: RecordEvent): void {
+    this.lastT = Math.max(this.lastT, event.t);
+    push(this.byType, event.type, event);
+    switch (event.type) {
+      case 'run':
+        this.run ??= event;
+        break;
+      case 'host':
+        this.hosts.set(event.host, event);
+        break;
+      case 'received':
+        this.arrivals.set(arrivalKey(event.host, event.leg, purposeClass(event.purpose), event.id), event.interface);
+        break;
+      case 'candidate':
+        this.owners.set(ownerKey(event.host, event.address), event.interface);
+        break;
+      default:
+    }
+  }
+
+  /** `path|direction` of a packet to the peer; null where its path is not known (an answer to a stranger). */
+  #pathKey(sent: EventOf<'sent'>): string | null {
+    const far = FAR[sent.host];
+    const towards = sent.towards ?? this.owners.get(ownerKey(far, sent.to)) ?? this.arrived(sent, far);
+    if (towards === undefined) return null;
+    const id =
+      sent.host === 'client'
+        ? pathId(sent.interface, towards, sent.family)
+        : pathId(towards, sent.interface, sent.family);
+    return directionKey(id, sent.host);
+  }
+}
+
+/**
+ * A record → what the run observed, joined by transaction. Pure; takes the events of one end alone as well as of both.
+ * `null` where the record does not even say which run it is of.
+ */
+export function observe(events: readonly RecordEvent[]): RunObservation | null {
+  const index = new Index(events);
+  const { run } = index;
+  if (!run) return null;
+  const client = index.hosts.get('client')?.interfaces ?? [];
+  const server = index.hosts.get('server')?.interfaces ?? [];
+  const controlLost = index.all('control-lost')[0];
+  const yardstick = index.all('yardstick')[0];
+  return {
+    id: run.id,
+    started: run.started,
+    durationMs: index.lastT,
+    label: run.label,
+    version: run.version,
+    backend: run.backend,
+    seed: run.seed,
+    policy: run.policy,
+    arms: run.arms,
+    firstOnly: run.firstOnly,
+    hosts: [...index.hosts.values()].map(({ host, name, pinning, interfaces }) => ({
+      role: host,
+      name,
+      pinning,
+      interfaces,
+    })),
+    references: run.references.length,
+    controlLost: controlLost ? { at: controlLost.t, reason: controlLost.reason } : null,
+    interrupted: index.all('interrupted').length > 0,
+    ends: [...endsOf(index, 'client', client), ...endsOf(index, 'server', server)],
+    paths: client.flatMap((left) => server.flatMap((right) => pathsBetween(index, run, left, right))),
+    yardsticks: yardstick ? (yardstick.results as YardstickReport[]) : null,
+  };
+}
+
+function endsOf(index: Index, host: Role, interfaces: readonly HostInterface[]): EndObservation[] {
+  return interfaces.flatMap((on) => familiesOf(on).map((family) => endOf(index, host, on, family)));
+}
+
+function endOf(index: Index, host: Role, on: HostInterface, family: Family): EndObservation {
+  const here = <E extends { host: Role; interface: string; family: Family }>(event: E): boolean =>
+    event.host === host && event.interface === on.name && event.family === family;
+  const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
+  const arms = roundsByArm(sends, (sent) => index.arrived(sent, host) !== undefined);
+  const tcp = index.all('tcp').filter(here);
+  const notGathered = index.all('not-gathered').find(here);
+  return {
+    host,
+    interface: on.name,
+    kind: on.kind,
+    label: on.label,
+    family,
+    notGathered: on.addresses.some((address) => address.family === family)
+      ? (notGathered?.reason ?? null)
+      : 'no-address',
+    nat: index.all('nat').findLast(here)?.model ?? null,
+    reference: {
+      control: arms.find(({ arm }) => arm === 'random')?.rounds ?? [],
+      arms,
+      tcp: { tried: tcp.length, connected: tcp.filter(({ code }) => code === null).length },
+    },
+    faults: faultsOf(index, host, on),
+  };
+}
+
+/** Counters of one host that moved between its first and its last reading and can explain silence on this interface. */
+function faultsOf(index: Index, host: Role, on: HostInterface): FaultObservation[] {
+  const readings = index.all('counters').filter((event) => event.host === host);
+  const before = readings[0]?.counters;
+  const after = readings.at(-1)?.counters;
+  if (!before || !after) return [];
+  const faults: FaultObservation[] = [];
+  for (const [counter, value] of Object.entries(after.host)) {
+    const delta = value - (before.host[counter] ?? 0);
+    if (delta <= 0) continue;
+    if (counter.endsWith('IPReversePathFilter') && after.rpFilter[on.name] === 1) {
+      faults.push({
+        counter,
+        delta,
+        direction: 'in',
+        explanation: `the kernel's reverse-path filter dropped ${String(delta)} packets; turn it to loose on ${on.name}: sysctl -w net.ipv4.conf.${on.name}.rp_filter=2`,
+      });
+    }
+    const chain = /^(?:nft|iptables|ip6tables)\b.*\b(input|output)\b/i.exec(counter)?.[1]?.toLowerCase();
+    if (chain) {
+      faults.push({
+        counter,
+        delta,
+        direction: chain === 'input' ? 'in' : 'out',
+        explanation: `a firewall rule of this host dropped ${String(delta)} packets (${counter}); let UDP pass there while you test`,
+      });
+    }
+  }
+  return faults;
+}
+
+function pathsBetween(index: Index, run: EventOf<'run'>, left: HostInterface, right: HostInterface): PathObservation[] {
+  const wanted = isWanted(index, run, left, right);
+  const shared = FAMILIES.filter((family) => familiesOf(left).includes(family) && familiesOf(right).includes(family));
+  const without = [left, right].find(({ addresses }) => addresses.length === 0);
+  const families = without ? [familiesOf(without === left ? right : left)[0] ?? 'ipv4'] : shared;
+  return families.map((family) => pathOf(index, left, right, family, wanted));
+}
+
+function isWanted(index: Index, run: EventOf<'run'>, left: HostInterface, right: HostInterface): boolean {
+  const names = (word: string, on: HostInterface): boolean => word === on.name || word === on.label;
+  if (run.wanted) return run.wanted.some(({ client, server }) => names(client, left) && names(server, right));
+  const wired = (on: HostInterface): boolean => on.kind === 'ethernet';
+  // Where every path has an Ethernet end (two desktops), all of them are what the user came for.
+  const onlyWired = [...index.hosts.values()].some(({ interfaces }) => interfaces.every(wired));
+  return onlyWired || (!wired(left) && !wired(right));
+}
+
+function pathOf(
+  index: Index,
+  left: HostInterface,
+  right: HostInterface,
+  family: Family,
+  wanted: boolean,
+): PathObservation {
+  const id = pathId(left.name, right.name, family);
+  const ofPath = <E extends { path: string }>(event: E): boolean => event.path === id;
+  const valid = index
+    .all('valid')
+    .filter(ofPath)
+    .sort((a, b) => a.t - b.t);
+  const best = valid.at(-1) ?? null;
+  const rtts = index.all('rtt').filter(ofPath);
+  const pairs = index.all('pair').filter(ofPath);
+  const lost = index.all('lost').filter(ofPath);
+  const selected = index.all('selected').findLast(({ host }) => host === 'client')?.path === id;
+  const up = directionOf(index, id, 'client');
+  return {
+    id,
+    family,
+    wanted,
+    client: pathEnd(index, 'client', left, family, best),
+    server: pathEnd(index, 'server', right, family, best),
+    noRoute: routeless(index, 'client', left, right, family) ?? routeless(index, 'server', right, left, family),
+    egress: {
+      client: egressOf(index, 'client', left, right, family, best),
+      server: egressOf(index, 'server', right, left, family, best),
+    },
+    up,
+    down: directionOf(index, id, 'server'),
+    valid: best && valid[0] ? { at: valid[0].t, arm: best.arm } : null,
+    lostAt: lost[0]?.t ?? null,
+    superseded: index.run?.firstOnly === true && !best && up.checksSent > 0 && index.all('selected').length > 0,
+    selected,
+    priority: Math.max(0, ...pairs.map(({ priority }) => priority), ...valid.map(({ priority }) => priority)),
+    rttMs:
+      rtts.length > 0
+        ? { min: Math.min(...rtts.map(({ min }) => min)), median: Math.min(...rtts.map(({ median }) => median)) }
+        : null,
+    icmp: icmpOf(index, left, right, family),
+  };
+}
+
+function pathEnd(
+  index: Index,
+  host: Role,
+  on: HostInterface,
+  family: Family,
+  valid: EventOf<'valid'> | null,
+): PathEndReport {
+  const own = valid?.host === host;
+  const candidates = index
+    .all('candidate')
+    .filter(
+      (event) => event.host === host && event.interface === on.name && event.family === family && event.use === 'ice',
+    );
+  const gathered = candidates.find(({ candidate }) => candidate === 'srflx') ?? candidates[0];
+  const candidate = valid
+    ? { type: own ? valid.localType : valid.remoteType, ...(own ? valid.local : valid.remote) }
+    : gathered && { type: gathered.candidate, ...gathered.address };
+  return {
+    interface: on.name,
+    kind: on.kind,
+    label: on.label,
+    candidate: candidate ? { type: candidate.type, address: candidate.address, port: candidate.port } : null,
+  };
+}
+
+function directionOf(index: Index, path: string, from: Role): DirectionObservation {
+  const sends = index.sends.get(directionKey(path, from)) ?? [];
+  const far = FAR[from];
+  const arrived = (sent: EventOf<'sent'>): boolean => index.arrived(sent, far) !== undefined;
+  const taken = sends.filter(({ error }) => error === null);
+  const checks = taken.filter(({ purpose }) => purpose === 'check' || purpose === 'consent');
+  // An answer to this direction's requests travels the other way under the same transaction.
+  const requests = new Set(checks.map(({ id }) => id));
+  const back = index.sends.get(directionKey(path, far)) ?? [];
+  const answers = back.filter(({ purpose, error, id }) => purpose === 'response' && error === null && requests.has(id));
+  const sendErrors: Record<string, number> = {};
+  for (const { error } of sends) if (error !== null) sendErrors[error] = (sendErrors[error] ?? 0) + 1;
+  return {
+    checksSent: checks.length,
+    checksReceived: checks.filter(arrived).length,
+    answersSent: answers.length,
+    answersReceived: answers.filter((sent) => index.arrived(sent, from) !== undefined).length,
+    sendErrors,
+    arms: roundsByArm(
+      sends.filter(({ purpose }) => purpose === 'arm'),
+      arrived,
+    ),
+  };
+}
+
+/** A round of an arm counts once: sent if the kernel took any of its packets, received if any arrived. */
+function roundsByArm(
+  sends: readonly EventOf<'sent'>[],
+  arrived: (sent: EventOf<'sent'>) => boolean,
+): { readonly arm: string; readonly rounds: readonly RoundObservation[] }[] {
+  const arms = new Map<string, Map<number, RoundObservation>>();
+  for (const sent of sends) {
+    if (sent.round === null) continue;
+    const rounds = arms.get(sent.arm) ?? new Map<number, RoundObservation>();
+    arms.set(sent.arm, rounds);
+    const known = rounds.get(sent.round);
+    rounds.set(sent.round, {
+      round: sent.round,
+      at: Math.min(known?.at ?? sent.t, sent.t),
+      sent: known?.sent === true || sent.error === null,
+      received: known?.received === true || (sent.error === null && arrived(sent)),
+    });
+  }
+  return [...arms].map(([arm, rounds]) => ({ arm, rounds: [...rounds.values()].sort((a, b) => a.round - b.round) }));
+}
+
+/** The IP addresses under which the far end's interface was tried. */
+function farAddresses(index: Index, host: Role, far: HostInterface, family: Family): Set<string> {
+  const candidates = index
+    .all('candidate')
+    .filter((event) => event.host === FAR[host] && event.interface === far.name && event.family === family);
+  return new Set(candidates.map(({ address }) => address.address));
+}
+
+function egressChecks(
+  index: Index,
+  host: Role,
+  near: HostInterface,
+  far: HostInterface,
+  family: Family,
+): EventOf<'egress'>[] {
+  const addresses = farAddresses(index, host, far, family);
+  return index
+    .all('egress')
+    .filter((event) => event.host === host && event.interface === near.name && addresses.has(event.to));
+}
+
+function routeless(index: Index, host: Role, near: HostInterface, far: HostInterface, family: Family): Role | null {
+  const checks = egressChecks(index, host, near, far, family);
+  return checks.length > 0 && checks.every(({ routed }) => routed === false) ? host : null;
+}
+
+function egressOf(
+  index: Index,
+  host: Role,
+  near: HostInterface,
+  far: HostInterface,
+  family: Family,
+  valid: EventOf<'valid'> | null,
+): { verdict: EgressVerdict; reason: string } {
+  const checks = egressChecks(index, host, near, far, family);
+  const used = valid && (valid.host === host ? valid.remote : valid.local).address;
+  const relevant = checks.filter(({ to }) => to === used);
+  const judged = relevant.length > 0 ? relevant : checks;
+  const said =
+    judged.find(({ verdict }) => verdict === 'mismatch') ??
+    judged.find(({ verdict }) => verdict === 'unknown') ??
+    judged[0];
+  return said
+    ? { verdict: said.verdict, reason: said.reason }
+    : { verdict: 'unknown', reason: 'the route was not looked up' };
+}
+
+function icmpOf(index: Index, left: HostInterface, right: HostInterface, family: Family): PathObservation['icmp'] {
+  const counted = new Map<string, PathObservation['icmp'][number]>();
+  for (const { host, interface: name, to, icmp, family: of } of index.all('icmp')) {
+    const [near, far] = host === 'client' ? [left, right] : [right, left];
+    if (of !== family || name !== near.name || index.owners.get(ownerKey(FAR[host], to)) !== far.name) continue;
+    const key = [host, icmp.type, icmp.code, icmp.from, to.address].join('|');
+    counted.set(key, { host, family, ...icmp, quotedTo: to.address, count: (counted.get(key)?.count ?? 0) + 1 });
+  }
+  return [...counted.values()];
+}
+
+function familiesOf(on: HostInterface): Family[] {
+  const families = FAMILIES.filter((family) => on.addresses.some((address) => address.family === family));
+  return families.length > 0 ? families : ['ipv4'];
+}
+
+/** Requests and answers of one check share a transaction; everything else has one of its own. */
+function purposeClass(purpose: EventOf<'sent'>['purpose']): 'response' | 'other' {
+  return purpose === 'response' ? 'response' : 'other';
+}
+
+function arrivalKey(host: Role, leg: string, purpose: string, id: string): string {
+  return `${host}|${leg}|${purpose}|${id}`;
+}
+
+function ownerKey(host: Role, { address, port }: { address: string; port: number }): string {
+  return `${host}|${address}|${String(port)}`;
+}
+
+function endKey(host: Role, name: string, family: Family): string {
+  return `end|${host}|${name}|${family}`;
+}
+
+function directionKey(path: string, from: Role): string {
+  return `path|${path}|${from}`;
+}
+
+function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}

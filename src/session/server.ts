@@ -1,0 +1,97 @@
+import { NEVER, type Ms } from '../base/time.js';
+import type { ControlMessage } from '../control/messages.js';
+import { transportAddress } from '../base/address.js';
+import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
+import type { Plan } from './plan.js';
+import { PATIENCE_MS, Session, type SessionOptions } from './session.js';
+
+export interface ServerOptions extends SessionOptions {
+  /** The server's own word on pinning; `null`: as the client says. */
+  readonly pin: boolean | null;
+}
+
+/** The server: does as the plan says, and ends when the client does. */
+export class ServerSession extends Session {
+  readonly #options: ServerOptions;
+  #closing: 'no' | 'waiting' | 'closing' | 'told' = 'no';
+  #until: Ms = NEVER;
+
+  constructor(options: ServerOptions) {
+    super('server', options);
+    this.#options = options;
+  }
+
+  protected override greeted(): void {
+    this.host.log('info', 'client.greeted');
+  }
+
+  protected override received(message: ControlMessage): void {
+    switch (message.type) {
+      case 'plan':
+        this.#planned(message);
+        break;
+      case 'rounds':
+        this.#rounds(message);
+        break;
+      case 'finish':
+        this.#finishing(message.reason);
+        break;
+      default:
+        this.host.log('debug', 'control.ignored', { type: message.type });
+    }
+  }
+
+  protected override peerLost(reason: string): void {
+    if (this.#closing === 'told') this.finish();
+    else super.peerLost(reason);
+  }
+
+  protected override yardstickDone(): void {
+    this.host.log('debug', 'yardstick.done');
+  }
+
+  protected override waitsUntil(): Ms {
+    return this.#until;
+  }
+
+  protected override advance(): void {
+    const { run } = this;
+    if (!run) return;
+    const late = this.#until <= this.host.now;
+    if (this.#closing === 'waiting' && (run.quiet || late)) {
+      this.#closing = 'closing';
+      this.#until = NEVER;
+      run.close(() => {
+        this.#closing = 'told';
+        this.#until = this.host.now + PATIENCE_MS;
+        run.evidence.flush();
+        this.host.message({ type: 'finished' });
+      });
+    } else if (this.#closing === 'told' && late) this.finish();
+  }
+
+  #planned(message: Extract<ControlMessage, { type: 'plan' }>): void {
+    if (this.run) return;
+    const plan: Plan = {
+      ...message,
+      references: message.references.map(({ address, port }) => transportAddress(address, port)),
+      sessionKey: Buffer.from(message.sessionKey, 'base64url'),
+    };
+    this.begin(plan, this.#options.pin ?? plan.pin, () => undefined);
+    if (plan.webrtc) this.host.outputs.push({ type: 'yardstick', role: 'server', references: plan.references });
+  }
+
+  #rounds({ block, rounds, intervalMs }: Extract<ControlMessage, { type: 'rounds' }>): void {
+    const matrix = this.run?.matrix;
+    if (!matrix) return;
+    matrix.start(block, block * rounds, rounds, intervalMs);
+    if (block + 1 < HEADER_MUTATIONS.leastBlocks) matrix.prepare(block + 1);
+  }
+
+  #finishing(reason: string): void {
+    if (reason === 'done') {
+      if (this.#closing === 'no') this.#closing = 'waiting';
+      this.#until = this.host.now + PATIENCE_MS / 2;
+    } else this.peerLost(`the client ended the run: ${reason}`);
+  }
+}
