@@ -118,7 +118,7 @@ describe('messages', () => {
     fc.assert(
       fc.property(fc.jsonValue(), types, (value, type) => {
         parseMessage(value);
-        parseMessage({ ...(typeof value === 'object' ? value : {}), type });
+        parseMessage({ ...(value !== null && typeof value === 'object' && !Array.isArray(value) ? value : {}), type });
       }),
     );
     fc.assert(
