@@ -20,9 +20,15 @@ export function createLog(
   const prettify = prettyFactory({
     colorize: (env.NO_COLOR ?? '') === '',
     translateTime: 'SYS:HH:MM:ss.l',
-    messageFormat: (event, messageKey) => (isPathState(event) ? progressLine(event) : String(event[messageKey])),
-    ignore: 'path,from,to,cause',
     singleLine: true,
   });
-  return pino(options, { write: (line: string) => stderr.write(prettify(line)) });
+  return pino(options, {
+    write: (line: string) => {
+      const event = JSON.parse(line) as { readonly level: number; readonly time: number; readonly msg?: string };
+      const { level, time, msg } = event;
+      stderr.write(
+        prettify(msg === 'path.state' && isPathState(event) ? { level, time, msg: progressLine(event) } : event),
+      );
+    },
+  });
 }

@@ -65,11 +65,11 @@ export function parseReference(text: string): HostPort {
   return { host, port };
 }
 
-export function parseListen(text: string): TransportAddress {
+export function parseListen(text: string, option = 'listen'): TransportAddress {
   try {
     return parseTransportAddress(text);
   } catch {
-    throw badValue('listen', text, 'ADDRESS:PORT', formatTransportAddress(LISTEN_EXAMPLE));
+    throw badValue(option, text, 'ADDRESS:PORT', formatTransportAddress(LISTEN_EXAMPLE));
   }
 }
 
@@ -133,7 +133,7 @@ export const preferOption = single('LIST', 'which paths to prefer, best first: c
 export const armsOption = single('LIST', 'kinds of packets to try: random,stun,stun~40,stun~cookie …', parseArms);
 export const pinOption = single('auto|off', 'pin each socket to its interface (auto) or not (off)', parsePin);
 export const recordOption = single('FILE', 'write the run to FILE, for icepath report', parseFile);
-export const listenOption = single('ADDR:PORT', 'where to listen', parseListen);
+export const listenOption = single('ADDR:PORT', 'where to listen', (text) => parseListen(text));
 export const firstOnlyOption = flag('stop at the first path that works, as plain ICE would');
 export const webrtcOption = flag('afterwards let libjuice and libwebrtc try the same two hosts');
 export const onceOption = flag('end after one client');

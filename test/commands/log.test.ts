@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest';
+import { createLog } from '../../src/commands/log.js';
+
+const change = { path: 'wwan0-usb0-v4', from: null, to: 'blocked', cause: 'peer-udp-blocked' };
+
+function collect(isTTY: boolean) {
+  const lines: string[] = [];
+  return { isTTY, write: (text: string) => lines.push(...text.split('\n').filter((line) => line !== '')), lines };
+}
+
+test('a change of a path is one JSON event `path.state` with the fields of the contract', () => {
+  const stderr = collect(false);
+  createLog({ json: true, verbose: false }, stderr).info(change, 'path.state');
+  expect(stderr.lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+    { level: 'info', time: expect.stringMatching(/^\d{4}-/) as string, ...change, msg: 'path.state' },
+  ]);
+});
+
+test('details are logged only when asked for', () => {
+  const quiet = collect(false);
+  createLog({ json: true, verbose: false }, quiet).debug('sent');
+  const verbose = collect(false);
+  createLog({ json: true, verbose: true }, verbose).debug('sent');
+  expect([quiet.lines.length, verbose.lines.length]).toEqual([0, 1]);
+});
+
+test('people on a terminal read one line a change, without JSON', () => {
+  const stderr = collect(true);
+  createLog({ json: false, verbose: false }, stderr, { NO_COLOR: '1' }).info(change, 'path.state');
+  expect(stderr.lines).toEqual([expect.stringMatching(/wwan0-usb0-v4: blocked \(peer-udp-blocked\)$/)]);
+});
+
+test('with --json the log stays JSON on a terminal', () => {
+  const stderr = collect(true);
+  createLog({ json: true, verbose: false }, stderr).warn({ port: 4800 }, 'busy');
+  expect(JSON.parse(stderr.lines[0] ?? '')).toMatchObject({ level: 'warn', port: 4800, msg: 'busy' });
+});
