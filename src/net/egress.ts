@@ -55,8 +55,10 @@ export async function checkEgress(
   if (!answers) return checks.map((check) => unknown(check, '`ip route get` gave no answer'));
   let position = 0;
   const routes = checks.map((check, index) => {
-    const own = answers.slice(position, (position += queries[index]?.length ?? 0)).flatMap(parseRoutes);
-    return own.find(({ dev }) => dev === check.interface) ?? own[0] ?? null;
+    const own = answers
+      .slice(position, (position += queries[index]?.length ?? 0))
+      .map((text) => parseRoutes(text)[0] ?? null);
+    return own.find((route) => route?.dev === check.interface || route?.type === 'local') ?? own.at(-1) ?? null;
   });
   if (
     checks.some(
@@ -86,13 +88,14 @@ async function readTables(run: Execute): Promise<RoutingTables | null> {
   return tables.links.length === 0 ? null : tables;
 }
 
-/** The questions for one check; the first answer that names the interface holds, else the first one. */
+/** The questions for one check: an answer that names the interface holds, else the last. */
 function routeQueries({ interface: device, from, to }: EgressCheck, pin: boolean, links: readonly Link[]): string[] {
   // These become lines of a batch: nothing but addresses and names of real devices gets in.
   if (isIP(from) === 0 || isIP(to) !== isIP(from)) return [];
   const plain = `route get ${to} from ${from}`;
   if (!pin || scopeOf(to) === 'loopback' || !links.some(({ ifname }) => ifname === device)) return [plain];
-  // For IPv6 the kernel takes `oif` as binding only where no source is given; a pinned socket is always bound.
+  // For IPv6 the kernel takes `oif` for binding only where no source is given, as it does for a pinned socket; rules
+  // that look at the source need the source.
   return isIP(to) === 4 ? [`${plain} oif ${device}`] : [`${plain} oif ${device}`, `route get ${to} oif ${device}`];
 }
 
