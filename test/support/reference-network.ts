@@ -95,7 +95,7 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
             probe.handle({ type: 'unopened', socket: output.socket }, now);
             break;
           }
-          const local = transportAddress(INSIDE, 40_000 + integerBetween(random, 0, 20_000));
+          const local = transportAddress(INSIDE, 40_000 + integerBetween(random, 0, 99) * 100 + queries.length + sockets.size);
           sockets.set(output.socket, local);
           probe.handle({ type: 'opened', socket: output.socket, local }, now);
           break;

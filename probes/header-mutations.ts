@@ -1,0 +1,58 @@
+import type { Random } from '../src/base/random.js';
+import { shuffled } from '../src/base/random.js';
+import type { Ms } from '../src/base/time.js';
+import { ARM_NAMES, type ArmName } from '../src/mutation/names.js';
+
+/**
+ * Which packets does a path let through? Every arm once a round in random order, the random control among them, so
+ * that bursty loss falls on all alike; one 5-tuple an arm, drawn anew for each block, because a box that judges flows
+ * carries its judgement to whatever follows on the tuple. Each arm is compared with the control of its own rounds
+ * (exact McNemar, Holm over arms: `verdict/`).
+ */
+export const HEADER_MUTATIONS = {
+  arms: ARM_NAMES satisfies readonly ArmName[],
+  roundsPerBlock: 8,
+  /** 24 rounds: the 20 successes of the control that `blocked` needs, with room for loss. */
+  leastBlocks: 3,
+  intervalMs: 250,
+  /** Late packets still count towards their round. */
+  lateMs: 800,
+  /** Where the reference leg loses more than this, silence is believed only after {@link longestMs}. */
+  lossThatNeedsTime: 0.02,
+  longestMs: 30_000,
+} as const;
+
+/** One packet of a round: from which socket (which has its arm), to which target. */
+export interface Sending<Socket, Target> {
+  readonly socket: Socket;
+  readonly target: Target;
+  /** After the beginning of the round. */
+  readonly afterMs: Ms;
+}
+
+/** Every socket to every target once, in an order drawn for this round, spread evenly over it. */
+export function planRound<Socket, Target>(
+  random: Random,
+  sockets: readonly Socket[],
+  targets: readonly Target[],
+  intervalMs: Ms = HEADER_MUTATIONS.intervalMs,
+): readonly Sending<Socket, Target>[] {
+  const pairs = sockets.flatMap((socket) => targets.map((target) => ({ socket, target })));
+  return shuffled(random, pairs).map((pair, index) => ({ ...pair, afterMs: (index * intervalMs) / pairs.length }));
+}
+
+export interface Progress {
+  readonly blocks: number;
+  readonly elapsedMs: Ms;
+  /** Every path has passed both ways, or what it lacks is proven. */
+  readonly decided: boolean;
+  /** Lost share of the control on the worst reference leg of an undecided path; null where nothing was sent. */
+  readonly referenceLoss: number | null;
+}
+
+/** Whether the arm matrix has seen enough after a block, or needs another. */
+export function enough({ blocks, elapsedMs, decided, referenceLoss }: Progress): boolean {
+  if (blocks < HEADER_MUTATIONS.leastBlocks) return false;
+  if (decided || elapsedMs >= HEADER_MUTATIONS.longestMs) return true;
+  return referenceLoss === null || referenceLoss <= HEADER_MUTATIONS.lossThatNeedsTime;
+}

@@ -1,0 +1,70 @@
+import { sameAddress } from '../src/base/address.js';
+import type { Ms } from '../src/base/time.js';
+import { allSettled, type Asked, type Bench, type Experiment, type Reference } from './probe.js';
+
+/**
+ * Does a packet that comes in too early move the mapping? (verdicts.md, spoil test.)
+ *
+ * A Linux NAT whose input is not guarded takes an unsolicited packet for one of its own: the packet claims the tuple,
+ * and when the host behind then sends to that address its flow gets another outside port. Two such NATs fail to
+ * punch although both read endpoint-independent a moment before.
+ *
+ * Each try has a fresh socket: it maps to two reference addresses, which must see one outside address; lets the
+ * reference's third combination of address and port send unsolicited; then sends there. If that mapping is another
+ * one, an early packet from a peer will move it too.
+ */
+export interface SpoilFinding {
+  /** Tries that came to an end, and those in which the mapping moved; null when none did. */
+  readonly spoil: { readonly n: number; readonly k: number } | null;
+  /** Why there is none; null also where the mapping depends on the destination and nothing is there to be spoiled. */
+  readonly missing: string | null;
+}
+
+const TRIES = 3;
+/** One unmoved mapping alone may be one whose early packet was lost. */
+const LEAST_UNMOVED = 2;
+/** The early packet is sent blind: often enough that loss does not eat it. */
+const TRIGGERS = 8;
+const TRIGGER_MS = 40;
+/** It must have arrived before the outbound one leaves: twice the longest round trip so far, within these bounds. */
+const ARRIVAL_MS = { least: 150, most: 800 };
+
+export function* natSpoil(bench: Bench, { primary, other, arm }: Reference): Experiment<SpoilFinding> {
+  if (!other) return { spoil: null, missing: 'spoil test: the reference has only one address' };
+  const sockets = yield* bench.open(TRIES);
+  const second = { ...other, port: primary.port };
+  const before = sockets.map((socket) => [bench.ask(socket, primary, arm), bench.ask(socket, second, arm)] as const);
+  yield allSettled(before.flat());
+
+  const mapped = sockets.flatMap((socket, index) => {
+    const [first, again] = before[index]?.map((one) => one.answer?.mapped) ?? [];
+    return first && again ? [{ socket, outside: first, stable: sameAddress(first, again) }] : [];
+  });
+  const stable = mapped.filter((one) => one.stable);
+  if (mapped.length > 0 && stable.length === 0) return { spoil: null, missing: null };
+
+  const early: Asked[] = [];
+  const change = { address: true, port: true };
+  for (let trigger = 0; trigger < TRIGGERS; trigger += 1) {
+    for (const { socket } of stable) early.push(bench.ask(socket, primary, arm, change, [TRIGGER_MS]));
+    yield bench.pause(TRIGGER_MS);
+  }
+  yield bench.pause(arrival(before.flat()));
+
+  const after = stable.map(({ socket, outside }) => ({ asked: bench.ask(socket, other, arm), outside }));
+  yield allSettled(after.map(({ asked }) => asked));
+  for (const socket of sockets) bench.close(socket);
+
+  const ended = after.flatMap(({ asked: { answer }, outside }) =>
+    answer ? [!sameAddress(answer.mapped, outside)] : [],
+  );
+  const [n, k] = [ended.length, ended.filter((moved) => moved).length];
+  if (k === 0 && n < LEAST_UNMOVED) return { spoil: null, missing: `spoil test: ${n} of ${TRIES} tries were answered` };
+  return { spoil: { n, k }, missing: null };
+}
+
+function arrival(asked: readonly Asked[]): Ms {
+  const longest = Math.max(...asked.map(({ afterMs }) => afterMs ?? 0));
+  // An answer to a second or third sending makes the round trip look longer than it is: the safe side.
+  return Math.min(Math.max(2 * longest, ARRIVAL_MS.least), ARRIVAL_MS.most);
+}
