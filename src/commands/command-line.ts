@@ -1,5 +1,5 @@
 import yargs from 'yargs';
-import { IcepathError } from '../base/errors.js';
+import { errorCode, IcepathError } from '../base/errors.js';
 import { EXIT, type Command, type CommandIo } from './command.js';
 import { VERSION } from './version.js';
 
@@ -33,6 +33,23 @@ export async function runCommandLine(
   } catch (error) {
     return complain(error, EXIT.couldNotRun, io);
   }
+}
+
+/**
+ * A stream that can no longer be written to must not end the run: a closed pipe (`icepath report … | head`) is nobody's
+ * fault, a full disk is told and exits 6.
+ */
+export function watchOutput({ stdout, stderr }: Pick<NodeJS.Process, 'stdout' | 'stderr'>): void {
+  stderr.on('error', () => undefined);
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    const reason = new IcepathError(
+      'output-unwritable',
+      `what you asked for could not be written: ${errorCode(error)}`,
+      'Make room, or send it elsewhere, and run it again.',
+    );
+    process.exitCode = complain(reason, EXIT.couldNotRun, { stderr });
+  });
 }
 
 type Given = Readonly<Record<string, unknown>>;
@@ -130,7 +147,7 @@ function isPositional(command: Command, name: string): boolean {
   return new RegExp(`[<[]${name}(\\.\\.)?[>\\]]`).test(command.usage);
 }
 
-function complain(error: unknown, exitCode: number, io: CommandIo): number {
+function complain(error: unknown, exitCode: number, io: Pick<CommandIo, 'stderr'>): number {
   if (error instanceof IcepathError) {
     io.stderr.write(`icepath: ${error.message}\n  → ${error.nextStep} [${error.code}]\n`);
     return exitCode;

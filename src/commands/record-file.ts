@@ -33,6 +33,7 @@ export async function readRecord(file: string): Promise<RecordFile> {
       notes.push(`line ${number}, the last one, is cut off and left out: the run was stopped while it was written`);
       continue;
     }
+    if (json === undefined) throw invalid(`${file}, line ${number}: not JSON`);
     const event = validate(json, `${file}, line ${number}`);
     if ('unknownType' in event) unknown.set(event.unknownType, (unknown.get(event.unknownType) ?? 0) + 1);
     else events.push(event);
@@ -62,7 +63,11 @@ function validate(json: unknown, where: string): RecordEvent | { readonly unknow
   if (typeof type === 'string' && !KNOWN_TYPES.has(type)) return { unknownType: type.slice(0, 80) };
   const issue = event.error.issues[0];
   const what = issue === undefined ? 'not an event' : `${issue.path.join('.')} ${issue.message}`.trim();
-  throw new IcepathError('record-invalid', `${where}: ${what}`, 'Give a file that --record wrote, unchanged.');
+  throw invalid(`${where}: ${what}`);
+}
+
+function invalid(message: string): IcepathError {
+  return new IcepathError('record-invalid', message, 'Give a file that --record wrote, unchanged.');
 }
 
 function fieldOf(json: unknown, name: string): unknown {

@@ -1,5 +1,5 @@
-import { kernelSockets, type KernelSocketsState } from '../os/socket.js';
 import { execute, type Execute } from './execute.js';
+import { pinningHere, type Pinning } from './pinning.js';
 
 /** Something that this machine lacks, and what a run does without it. Sentences for people. */
 export interface Missing {
@@ -9,7 +9,7 @@ export interface Missing {
 
 export async function findMissing(
   run: Execute = execute,
-  { reason }: Pick<KernelSocketsState, 'reason'> = kernelSockets(),
+  { reason }: Pick<Pinning, 'reason'> = pinningHere(),
 ): Promise<Missing[]> {
   const missing: Missing[] = [];
   if (reason !== null) {
