@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { isIPv6 } from 'node:net';
 import { parseTransportAddress } from '../base/address.js';
 import { fromBase64url, toBase64url } from './base64url.js';
 import { controlError } from './errors.js';
@@ -37,7 +36,7 @@ export function formatInvite({ addresses, secret, fingerprint }: Invite): string
   if (secret.length !== SECRET_BYTES || fingerprint.length !== FINGERPRINT_BYTES)
     throw new RangeError('not a secret or fingerprint');
   const hosts = addresses.map(({ host, port }) => {
-    const text = isIPv6(host) ? `[${host}]:${String(port)}` : `${host}:${String(port)}`;
+    const text = host.includes(':') ? `[${host}]:${String(port)}` : `${host}:${String(port)}`;
     if (!parseHost(text)) throw new RangeError(`not HOST:PORT: ${text}`);
     return text;
   });

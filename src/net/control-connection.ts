@@ -98,6 +98,8 @@ export class ControlConnection implements ControlPort {
           break;
         case 'lost':
           this.#end(output.code, output.reason);
+          // Nothing more would leave: the far end takes nothing.
+          if (output.code === 'control-silent' || output.code === 'control-backlog') this.#socket.destroy();
           break;
         case 'close':
           this.#end(null, '');
@@ -120,7 +122,6 @@ export class ControlConnection implements ControlPort {
     if (this.#ended) return;
     if (this.#socket.writableLength > MAX_BACKLOG_BYTES) {
       this.#handle({ type: 'closed', code: 'control-backlog', reason: 'The far end does not take what it is sent.' });
-      this.#socket.destroy();
     } else if (this.#receivedBytes > MAX_BACKLOG_BYTES) {
       this.#handle({ type: 'closed', code: 'control-backlog', reason: 'The far end sends faster than it is heard.' });
     }
@@ -140,6 +141,7 @@ export class ControlConnection implements ControlPort {
 
   /** What was written leaves; what still comes is read and thrown away, so that the far end's writes do not fail. */
   #finish(): void {
+    if (this.#socket.destroyed) return;
     this.#socket.end();
     const linger = setTimeout(() => {
       this.#socket.destroy();
