@@ -1,5 +1,6 @@
 import { formatTransportAddress, parseTransportAddress, type TransportAddress } from '../base/address.js';
 import { IcepathError } from '../base/errors.js';
+import { parsePolicy } from '../ice/policy.js';
 import { ARM_NAMES, type ArmName } from '../mutation/names.js';
 import type { Option } from './command.js';
 
@@ -84,13 +85,12 @@ export function parseWanted(text: string): WantedPath {
   return { client, server };
 }
 
-/** Kinds, labels or families, best first; what they mean is the policy's matter. */
+/** The words of a policy, best first. Throws what `parsePolicy` throws, too. */
 export function parsePrefer(text: string): readonly string[] {
-  const names = list(text);
-  if (names.length === 0 || new Set(names).size < names.length) {
-    throw badValue('prefer', text, 'kinds, labels or families, best first, each once', 'cellular,wifi,ethernet');
-  }
-  return names;
+  const words = list(text);
+  if (words.length === 0) throw badValue('prefer', text, 'kinds or families, best first', 'cellular:o2,wifi,ipv6');
+  parsePolicy(text);
+  return words;
 }
 
 export function parseArms(text: string): readonly ArmName[] {
@@ -129,7 +129,11 @@ export const wantedOption = repeated(
   "a path that you ask about: the client's interface and the server's; also L,D; repeatable",
   parseWanted,
 );
-export const preferOption = single('LIST', 'which paths to prefer, best first: cellular,wifi,ethernet', parsePrefer);
+export const preferOption = single(
+  'LIST',
+  'which paths to prefer, best first: cellular:o2,cellular,wifi,ipv6; equal: as ICE has it',
+  parsePrefer,
+);
 export const armsOption = single('LIST', 'kinds of packets to try: random,stun,stun~40,stun~cookie …', parseArms);
 export const pinOption = single('auto|off', 'pin each socket to its interface (auto) or not (off)', parsePin);
 export const recordOption = single('FILE', 'write the run to FILE, for icepath report', parseFile);

@@ -31,12 +31,18 @@ test('lists keep their order', () => {
   expect(parseArms('stun~cookie,random')).toEqual(['stun~cookie', 'random']);
 });
 
+test('--prefer takes the words of a policy and no others', () => {
+  expect(parsePrefer('cellular:o2,ipv6')).toEqual(['cellular:o2', 'ipv6']);
+  expect(errorOf(() => parsePrefer('wimax'))).toMatchObject({ code: 'policy-word' });
+  expect(errorOf(() => parsePrefer('wifi,wifi'))).toMatchObject({ code: 'policy-repeated' });
+});
+
 describe('a value that cannot be read is named with its option and an example that can', () => {
   test.each([
     ['wanted', parseWanted, ['', 'wwan0', 'a,b,c', ',usb0', 'wwan0↔']],
     ['reference', parseReference, ['', 'host', 'host:', 'host:0', 'host:65536', '::1:3478', 'a b:1', ':3478']],
     ['listen', parseListen, ['', '4800', ':4800', 'localhost:4800', '0.0.0.0:70000', '1.2.3:4']],
-    ['prefer', parsePrefer, ['', ',', 'wifi,wifi']],
+    ['prefer', parsePrefer, ['', ',']],
     ['arms', parseArms, ['', 'stun~nothing', 'stun,stun', 'random stun']],
     ['pin', parsePin, ['', 'on', 'AUTO']],
     ['record', parseFile, ['', 'a\0b']],

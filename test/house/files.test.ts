@@ -5,7 +5,9 @@ const SOFT_LIMIT = 400;
 const HARD_LIMIT = 700;
 
 /** Files above the soft limit, each with the reason why it is one file. */
-const LONG_FILES: Readonly<Record<string, string>> = {};
+const LONG_FILES: Readonly<Record<string, string>> = {
+  'test/lab/networks.test.ts': 'one claim of the lab after the other, on networks that the same helpers build',
+};
 
 const lengths = new Map(
   sourcesIn('src', 'probes', 'test').map(({ path, text }) => [path, text.trimEnd().split('\n').length]),
