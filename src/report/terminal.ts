@@ -64,15 +64,19 @@ function hostLine({ role, name, interfaces, pinning }: HostReport, style: Style)
   return wrap(`${names.join(' · ')}${PINNING[pinning]}`, style.columns, `${role} ${name}: `);
 }
 
-/** The widest layout that fits: with kinds, without, or a few lines a path. */
+/** The widest layout that fits: with kinds; without; without arm, then RTT; or a few lines a path. */
 function pathTable(paths: readonly PathReport[], style: Style): string {
   if (paths.length === 0) return 'No path: one of the hosts has no usable interface.';
-  const tables = [endWithKind, endName].map((end) => wideTable(paths, end, style));
+  const names = tableRows(paths, endName, style);
+  const tables = [
+    columnsOf(tableRows(paths, endWithKind, style)),
+    ...[9, 8, 7].map((count) => columnsOf(names.map((row) => row.slice(0, count)))),
+  ];
   const table = tables.find((text) => widthOf(text) <= style.columns) ?? stackedTable(paths, style);
   return `${table}\n${legend(paths, style)}`;
 }
 
-function wideTable(paths: readonly PathReport[], end: (end: NamedEnd) => string, style: Style): string {
+function tableRows(paths: readonly PathReport[], end: (end: NamedEnd) => string, style: Style): string[][] {
   const head = ['', 'client', 'server', '', 'state', 'up', 'down', 'RTT', 'arm'].map((text) =>
     paint(style, 'dim', text),
   );
@@ -87,7 +91,7 @@ function wideTable(paths: readonly PathReport[], end: (end: NamedEnd) => string,
     path.rttMs === null ? NOTHING : duration(path.rttMs.median),
     path.arm ?? NOTHING,
   ]);
-  return columnsOf([head, ...rows]);
+  return [head, ...rows];
 }
 
 function stackedTable(paths: readonly PathReport[], style: Style): string {
