@@ -93,15 +93,27 @@ describe('whoever is not invited', () => {
     expect(running.refused).toEqual(['control-protocol']);
   });
 
-  test('50 idle connections do not keep the right client out', async () => {
-    const running = await serve();
+  test('50 idle connections do not keep the right client out, and 16 are all that are kept', async () => {
+    const running = await serve({ handshakeMs: 60_000 });
     const idle = Array.from({ length: 50 }, () => connect(running.port, '127.0.0.1').on('error', () => undefined));
     onTestFinished(() => {
       for (const socket of idle) socket.destroy();
     });
+    let closed = 0;
+    const enough = new Promise<void>((resolve) => {
+      for (const socket of idle) {
+        socket.resume().once('close', () => {
+          closed += 1;
+          if (closed === 35) resolve();
+        });
+      }
+    });
     await Promise.all(idle.map((socket) => once(socket, 'connect')));
     await join(running);
     expect(running.peers()).toBe(1);
+    // The right client was the 51st for a moment.
+    await enough;
+    expect(closed).toBe(35);
   });
 
   test('idle connections are closed in the end', async () => {
@@ -154,6 +166,6 @@ describe('a server that cannot listen says why', () => {
   });
 
   test('not an address of this host', async () => {
-    expect((await errorOf(listen('192.0.2.1', 0))).code).toBe('address-not-local');
+    expect((await errorOf(listen('198.51.100.77', 0))).code).toBe('address-not-local');
   });
 });

@@ -85,6 +85,21 @@ describe('with the right invite', () => {
     expect(running.peers()).toBe(1);
   });
 
+  test('a slow address that got in first is not spoiled by the next one, which finds the server busy', async () => {
+    const running = await serve();
+    const slow = createServer((left) => {
+      const right = connect(running.port, '127.0.0.1').on('error', () => undefined);
+      left.on('error', () => undefined).pipe(right);
+      right.on('data', (bytes: Buffer) => setTimeout(() => left.write(bytes), 220));
+      right.on('close', () => left.destroy());
+    });
+    const addresses = [await listening(slow), ...running.invite.addresses];
+    const { client, server } = await join(running, { ...running.invite, addresses });
+    client.send({ type: 'up' });
+    expect(await messagesOf(server, 1)).toEqual([{ type: 'up' }]);
+    expect(running.peers()).toBe(1);
+  });
+
   test('listening everywhere, the invite names addresses that a client can use, and no link-local one', async () => {
     const running = await serve({ listen: { address: null, port: 0 }, loopback: true });
     const hosts = running.invite.addresses.map(({ host }) => host);
