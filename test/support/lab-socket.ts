@@ -44,11 +44,13 @@ export async function openSocket(lab: Lab, node: Node, options: SocketOptions): 
     if (reader) reader(datagram);
     else arrived.push(datagram);
   });
+  const listening = once(socket, 'listening');
   socket.bind({ fd });
-  await once(socket, 'listening');
+  await listening;
   if (options.connect) {
+    const connected = once(socket, 'connect');
     socket.connect(options.connect.port, options.connect.address);
-    await once(socket, 'connect');
+    await connected;
   }
   return {
     port: socket.address().port,
