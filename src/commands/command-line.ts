@@ -75,7 +75,9 @@ async function choose(argv: readonly string[], commands: readonly Command[], io:
     .usageConfiguration({ 'hide-types': true })
     .version(VERSION)
     .help()
+    .alias('help', 'h')
     .strict()
+    .strictCommands()
     .demandCommand(1, 'no command is named')
     .wrap(Math.min(io.stdout.columns ?? 100, 100));
   for (const command of commands) {
@@ -83,7 +85,7 @@ async function choose(argv: readonly string[], commands: readonly Command[], io:
       command.usage,
       command.summary,
       (builder) => {
-        builder.usage(`$0 ${command.usage}\n\n${command.summary}`).epilogue('');
+        builder.usage(`$0 ${command.usage}\n\n${command.summary}`).epilogue('').strictCommands(false);
         for (const [name, option] of Object.entries(command.options)) {
           if (isPositional(command, name)) builder.positional(name, { describe: option.help, type: 'string' });
           else if (option.placeholder === null) builder.option(name, { describe: option.help, type: 'boolean' });

@@ -122,7 +122,7 @@ function endsOf(index: Index, host: Role, interfaces: readonly HostInterface[]):
 }
 
 function endOf(index: Index, host: Role, on: HostInterface, family: Family): EndObservation {
-  const here = <E extends { host: Role; interface: string; family: Family }>(event: E): boolean =>
+  const here = (event: { readonly host: Role; readonly interface: string; readonly family: Family }): boolean =>
     event.host === host && event.interface === on.name && event.family === family;
   const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
   const arms = roundsByArm(sends, (sent) => index.arrived(sent, host) !== undefined);
@@ -203,7 +203,7 @@ function pathOf(
   wanted: boolean,
 ): PathObservation {
   const id = pathId(left.name, right.name, family);
-  const ofPath = <E extends { path: string }>(event: E): boolean => event.path === id;
+  const ofPath = (event: { readonly path: string }): boolean => event.path === id;
   const valid = index
     .all('valid')
     .filter(ofPath)

@@ -1,0 +1,91 @@
+import { parseInvite } from '../control/invite.js';
+import { parsePolicy } from '../ice/policy.js';
+import { CONTROL_ARM } from '../mutation/names.js';
+import { connectControl } from '../net/control-client.js';
+import { listInterfaces, parseInterfaceOption, selectInterfaces } from '../net/interfaces.js';
+import { ClientSession } from '../session/client.js';
+import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
+import { defineCommand, EXIT } from './command.js';
+import { createLog } from './log.js';
+import {
+  argument,
+  armsOption,
+  firstOnlyOption,
+  jsonOption,
+  pinOption,
+  preferOption,
+  recordOption,
+  referenceOption,
+  repeated,
+  verboseOption,
+  wantedOption,
+  webrtcOption,
+} from './options.js';
+import { resolveAll } from './resolve.js';
+import { peerGone, printReport, runSession, sessionOptions } from './run-session.js';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Every pair gets this many checks before the run may end. */
+const CHECKS_PER_PAIR = 7;
+/** The paths that people ask about come first: the shared LAN is what ICE alone would find. */
+const DEFAULT_POLICY = ['cellular', 'tethered', 'wifi', 'ethernet'];
+
+export const interfaceOption = repeated(
+  'NAME[=KIND[:LABEL]]',
+  'an interface to use, and what it is: wwan0=cellular:o2; repeatable; all that are up if left out',
+  parseInterfaceOption,
+);
+
+export const clientCommand = defineCommand({
+  usage: 'client <invite>',
+  summary: 'probe every path to the server of an invite, and tell which work, which do not, and why',
+  examples: [
+    ["icepath client 'icepath://192.0.2.7:4800/…'", 'all interfaces, all paths'],
+    [
+      "icepath client 'icepath://…' --interface eth0 --interface wwan0=cellular:o2 --reference 198.51.100.10:3478",
+      'two interfaces, one of them with its carrier named, and a public reference host as control',
+    ],
+  ],
+  options: {
+    invite: argument('INVITE', 'the line that icepath server printed'),
+    interface: interfaceOption,
+    reference: referenceOption,
+    wanted: wantedOption,
+    prefer: preferOption,
+    'first-only': firstOnlyOption,
+    arms: armsOption,
+    pin: pinOption,
+    webrtc: webrtcOption,
+    record: recordOption,
+    json: jsonOption,
+    verbose: verboseOption,
+  },
+  run: async (options, io) => {
+    const log = createLog(options, io.stderr, io.env);
+    const invite = parseInvite(options.invite);
+    const policy = (options.prefer ?? DEFAULT_POLICY).join(',');
+    parsePolicy(policy);
+    const interfaces = selectInterfaces(listInterfaces(), options.interface);
+    const references = await resolveAll(options.reference);
+    const arms = options.arms ?? HEADER_MUTATIONS.arms;
+    const port = await connectControl(invite, { timeoutMs: CONNECT_TIMEOUT_MS });
+    log.info({ server: port.peerAddress }, 'connected');
+    const session = new ClientSession(
+      {
+        policy,
+        arms: arms.includes(CONTROL_ARM) ? arms : [CONTROL_ARM, ...arms],
+        firstOnly: options['first-only'],
+        wanted: options.wanted.length > 0 ? options.wanted : null,
+        pin: options.pin !== 'off',
+        references,
+        checksPerPair: CHECKS_PER_PAIR,
+        webrtc: options.webrtc,
+      },
+      { ...sessionOptions(log), references },
+    );
+    const report = await runSession({ session, interfaces, port, record: options.record, log });
+    if (!report) throw peerGone();
+    printReport(report, options.json, io);
+    return report.exit.code === 0 ? EXIT.ok : report.exit.code;
+  },
+});

@@ -1,0 +1,25 @@
+import { lookup } from 'node:dns/promises';
+import { transportAddress, type TransportAddress } from '../base/address.js';
+import { IcepathError } from '../base/errors.js';
+import type { HostPort } from './options.js';
+
+/** A host name → its addresses, one a family. Throws `host-unknown`. */
+export async function resolveHost({ host, port }: HostPort): Promise<TransportAddress[]> {
+  let found: { address: string }[];
+  try {
+    found = await lookup(host, { all: true });
+  } catch (cause) {
+    throw new IcepathError(
+      'host-unknown',
+      `the name ${JSON.stringify(host)} does not resolve`,
+      'Check the name, or give an IP address.',
+      { cause },
+    );
+  }
+  const addresses = found.map(({ address }) => transportAddress(address, port));
+  return (['ipv4', 'ipv6'] as const).flatMap((family) => addresses.find((address) => address.family === family) ?? []);
+}
+
+export async function resolveAll(hosts: readonly HostPort[]): Promise<TransportAddress[]> {
+  return (await Promise.all(hosts.map(resolveHost))).flat();
+}

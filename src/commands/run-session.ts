@@ -1,0 +1,107 @@
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { IcepathError } from '../base/errors.js';
+import type { HostInterface } from '../base/interface.js';
+import { Driver } from '../net/driver.js';
+import type { ControlPort } from '../net/control-port.js';
+import { pinningHere } from '../net/pinning.js';
+import { systemRandom } from '../net/random.js';
+import { reportJson } from '../report/json.js';
+import { styleOf } from '../report/style.js';
+import { renderReport } from '../report/terminal.js';
+import { judge } from '../session/judge.js';
+import type { RecordEvent } from '../session/record.js';
+import type { Session, SessionOptions } from '../session/session.js';
+import type { Report } from '../verdict/report.js';
+import type { CommandIo } from './command.js';
+import { RecordWriter } from './record-writer.js';
+import { VERSION } from './version.js';
+
+/** What both ends of a run say of themselves. */
+export function sessionOptions(log: Logger): Omit<SessionOptions, 'references'> {
+  const { pinning, reason } = pinningHere();
+  if (reason !== null)
+    log.warn(
+      { reason },
+      'sockets cannot be pinned to their interface: they are bound by address, and what leaves where is verified',
+    );
+  return {
+    random: systemRandom,
+    version: VERSION,
+    name: hostname(),
+    backend: 'real',
+    label: null,
+    seed: null,
+    pinning,
+  };
+}
+
+export interface SessionRun {
+  readonly session: Session;
+  readonly interfaces: readonly HostInterface[];
+  readonly port: ControlPort;
+  readonly record: string | undefined;
+  readonly log: Logger;
+}
+
+/**
+ * Runs one session to its end on real sockets; Ctrl-C ends it with what is known. Resolves with its report, `null`
+ * where the far end was gone before the run began.
+ */
+export async function runSession({ session, interfaces, port, record, log }: SessionRun): Promise<Report | null> {
+  const writer =
+    record === undefined
+      ? null
+      : new RecordWriter(record, (reason) => {
+          log.error({ reason }, 'the record could not be written to its end');
+        });
+  const driver = new Driver({
+    machine: session,
+    interfaces,
+    sink: {
+      event: (event: RecordEvent) => writer?.event(event),
+      log: (level, name, fields) => {
+        log[level](fields, name);
+      },
+    },
+  });
+  const done = driver.run();
+  driver.connect(port);
+  const release = onInterrupt(() => {
+    driver.interrupt();
+  });
+  try {
+    await done;
+  } finally {
+    release();
+    writer?.close();
+  }
+  return session.events.length > 0 ? judge(session.events) : null;
+}
+
+/** Calls back at the first Ctrl-C (or SIGTERM); a second one ends the process as usual. Returns how to stop listening. */
+export function onInterrupt(interrupted: () => void): () => void {
+  const handler = (): void => {
+    release();
+    interrupted();
+  };
+  const release = (): void => {
+    process.off('SIGINT', handler);
+    process.off('SIGTERM', handler);
+  };
+  process.on('SIGINT', handler);
+  process.on('SIGTERM', handler);
+  return release;
+}
+
+export function printReport(report: Report, json: boolean, { stdout, env }: CommandIo): void {
+  stdout.write(json ? reportJson(report) : renderReport(report, styleOf(stdout, env)));
+}
+
+export function peerGone(): IcepathError {
+  return new IcepathError(
+    'peer-gone',
+    'the far end was gone before the run began',
+    'Start icepath server again, and give its new invite.',
+  );
+}

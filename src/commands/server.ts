@@ -1,0 +1,115 @@
+import { formatInvite } from '../control/invite.js';
+import { listenControl } from '../net/control-server.js';
+import type { ControlPort } from '../net/control-port.js';
+import { listInterfaces, selectInterfaces } from '../net/interfaces.js';
+import { systemRandom } from '../net/random.js';
+import { ServerSession } from '../session/server.js';
+import { interfaceOption } from './client.js';
+import { defineCommand, EXIT } from './command.js';
+import { createLog } from './log.js';
+import {
+  jsonOption,
+  listenOption,
+  onceOption,
+  pinOption,
+  recordOption,
+  referenceOption,
+  verboseOption,
+} from './options.js';
+import { resolveAll } from './resolve.js';
+import { onInterrupt, printReport, runSession, sessionOptions } from './run-session.js';
+
+const SECRET_BYTES = 16;
+
+export const serverCommand = defineCommand({
+  usage: 'server',
+  summary: 'wait for a client: prints an invite to give to the other person',
+  examples: [
+    ['icepath server', 'all interfaces; the invite is the one line on stdout'],
+    ['icepath server --interface eth0 --interface usb0=cellular:telekom --once', 'two interfaces, one client'],
+  ],
+  options: {
+    listen: listenOption,
+    interface: interfaceOption,
+    reference: referenceOption,
+    pin: pinOption,
+    record: recordOption,
+    once: onceOption,
+    json: jsonOption,
+    verbose: verboseOption,
+  },
+  run: async (options, io) => {
+    const log = createLog(options, io.stderr, io.env);
+    // A wrong --interface is said now, not when a client comes.
+    selectInterfaces(listInterfaces(), options.interface);
+    const references = await resolveAll(options.reference);
+    const clients = new Waiting<ControlPort>();
+    const control = await listenControl({
+      listen: options.listen ?? { address: null, port: 0 },
+      secret: systemRandom.bytes(SECRET_BYTES),
+      once: options.once,
+      onPeer: (port) => {
+        clients.offer(port);
+      },
+      onRefused: (peer, code, reason) => {
+        log.warn({ peer, code, reason }, 'refused');
+      },
+    });
+    const line = `${formatInvite(control.invite)}\n`;
+    (options.json ? io.stderr : io.stdout).write(line);
+    let interrupted = false;
+    try {
+      for (let served = 0; served === 0 || !options.once; served += 1) {
+        const release = onInterrupt(() => {
+          interrupted = true;
+          clients.end();
+        });
+        const port = await clients.next();
+        release();
+        if (!port) break;
+        log.info({ client: port.peerAddress }, 'client');
+        const session = new ServerSession({
+          ...sessionOptions(log),
+          references,
+          pin: options.pin === undefined ? null : options.pin === 'auto',
+        });
+        const interfaces = selectInterfaces(listInterfaces(), options.interface);
+        const report = await runSession({ session, interfaces, port, record: options.record, log });
+        if (report) printReport(report, options.json, io);
+        if (report?.exit.code === EXIT.interrupted) {
+          interrupted = true;
+          break;
+        }
+      }
+    } finally {
+      await control.close();
+    }
+    return interrupted ? EXIT.interrupted : EXIT.ok;
+  },
+});
+
+/** Clients that came, one at a time, for a loop that serves them. */
+class Waiting<T> {
+  readonly #items: (T | null)[] = [];
+  #wake: () => void = () => undefined;
+
+  offer(item: T): void {
+    this.#items.push(item);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#items.push(null);
+    this.#wake();
+  }
+
+  /** `null` once there will be no more. */
+  async next(): Promise<T | null> {
+    while (this.#items.length === 0) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return this.#items.shift() ?? null;
+  }
+}
