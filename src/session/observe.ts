@@ -11,80 +11,16 @@ import type {
 import type { PathEndReport, YardstickReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
 import { pathId, type RecordEvent } from './record.js';
-
-type EventOf<Type extends RecordEvent['type']> = Extract<RecordEvent, { type: Type }>;
+import { directionKey, endKey, FAR, ownerKey, RecordIndex, type EventOf } from './record-index.js';
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
-const FAR: Readonly<Record<Role, Role>> = { client: 'server', server: 'client' };
-
-/** The record sorted into what is looked up: one pass over the events of both ends, in any order. */
-class Index {
-  run: EventOf<'run'> | null = null;
-  readonly hosts = new Map<Role, EventOf<'host'>>();
-  readonly byType = new Map<RecordEvent['type'], RecordEvent[]>();
-  /** Packets that arrived at a host, `host|leg|purpose|id` → the interface that they came by. */
-  readonly arrivals = new Map<string, string>();
-  /** Where a candidate's address belongs: `host|address:port` → interface. */
-  readonly owners = new Map<string, string>();
-  /** Peer sends by path and direction, reference sends by end. */
-  readonly sends = new Map<string, EventOf<'sent'>[]>();
-  lastT = 0;
-
-  constructor(events: readonly RecordEvent[]) {
-    for (const event of events) this.#add(event);
-    for (const sent of this.all('sent')) {
-      const key = sent.leg === 'reference' ? endKey(sent.host, sent.interface, sent.family) : this.#pathKey(sent);
-      if (key !== null) push(this.sends, key, sent);
-    }
-  }
-
-  all<Type extends RecordEvent['type']>(type: Type): readonly EventOf<Type>[] {
-    return (this.byType.get(type) ?? []) as EventOf<Type>[];
-  }
-
-  arrived(sent: EventOf<'sent'>, at: Role): string | undefined {
-    return this.arrivals.get(arrivalKey(at, sent.leg, purposeClass(sent.purpose), sent.id));
-  }
-
-  #add(event: RecordEvent): void {
-    this.lastT = Math.max(this.lastT, event.t);
-    push(this.byType, event.type, event);
-    switch (event.type) {
-      case 'run':
-        this.run ??= event;
-        break;
-      case 'host':
-        this.hosts.set(event.host, event);
-        break;
-      case 'received':
-        this.arrivals.set(arrivalKey(event.host, event.leg, purposeClass(event.purpose), event.id), event.interface);
-        break;
-      case 'candidate':
-        this.owners.set(ownerKey(event.host, event.address), event.interface);
-        break;
-      default:
-    }
-  }
-
-  /** `path|direction` of a packet to the peer; null where its path is not known (an answer to a stranger). */
-  #pathKey(sent: EventOf<'sent'>): string | null {
-    const far = FAR[sent.host];
-    const towards = sent.towards ?? this.owners.get(ownerKey(far, sent.to)) ?? this.arrived(sent, far);
-    if (towards === undefined) return null;
-    const id =
-      sent.host === 'client'
-        ? pathId(sent.interface, towards, sent.family)
-        : pathId(towards, sent.interface, sent.family);
-    return directionKey(id, sent.host);
-  }
-}
 
 /**
  * A record → what the run observed, joined by transaction. Pure; takes the events of one end alone as well as of both.
  * `null` where the record does not even say which run it is of.
  */
 export function observe(events: readonly RecordEvent[]): RunObservation | null {
-  const index = new Index(events);
+  const index = new RecordIndex(events);
   const { run } = index;
   if (!run) return null;
   const client = index.hosts.get('client')?.interfaces ?? [];
@@ -117,11 +53,11 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
   };
 }
 
-function endsOf(index: Index, host: Role, interfaces: readonly HostInterface[]): EndObservation[] {
+function endsOf(index: RecordIndex, host: Role, interfaces: readonly HostInterface[]): EndObservation[] {
   return interfaces.flatMap((on) => familiesOf(on).map((family) => endOf(index, host, on, family)));
 }
 
-function endOf(index: Index, host: Role, on: HostInterface, family: Family): EndObservation {
+function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family): EndObservation {
   const here = (event: { readonly host: Role; readonly interface: string; readonly family: Family }): boolean =>
     event.host === host && event.interface === on.name && event.family === family;
   const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
@@ -148,7 +84,7 @@ function endOf(index: Index, host: Role, on: HostInterface, family: Family): End
 }
 
 /** Counters of one host that moved between its first and its last reading and can explain silence on this interface. */
-function faultsOf(index: Index, host: Role, on: HostInterface): FaultObservation[] {
+function faultsOf(index: RecordIndex, host: Role, on: HostInterface): FaultObservation[] {
   const readings = index.all('counters').filter((event) => event.host === host);
   const before = readings[0]?.counters;
   const after = readings.at(-1)?.counters;
@@ -178,7 +114,12 @@ function faultsOf(index: Index, host: Role, on: HostInterface): FaultObservation
   return faults;
 }
 
-function pathsBetween(index: Index, run: EventOf<'run'>, left: HostInterface, right: HostInterface): PathObservation[] {
+function pathsBetween(
+  index: RecordIndex,
+  run: EventOf<'run'>,
+  left: HostInterface,
+  right: HostInterface,
+): PathObservation[] {
   const wanted = isWanted(index, run, left, right);
   const shared = FAMILIES.filter((family) => familiesOf(left).includes(family) && familiesOf(right).includes(family));
   const without = [left, right].find(({ addresses }) => addresses.length === 0);
@@ -186,7 +127,7 @@ function pathsBetween(index: Index, run: EventOf<'run'>, left: HostInterface, ri
   return families.map((family) => pathOf(index, left, right, family, wanted));
 }
 
-function isWanted(index: Index, run: EventOf<'run'>, left: HostInterface, right: HostInterface): boolean {
+function isWanted(index: RecordIndex, run: EventOf<'run'>, left: HostInterface, right: HostInterface): boolean {
   const names = (word: string, on: HostInterface): boolean => word === on.name || word === on.label;
   if (run.wanted) return run.wanted.some(({ client, server }) => names(client, left) && names(server, right));
   const wired = (on: HostInterface): boolean => on.kind === 'ethernet';
@@ -196,7 +137,7 @@ function isWanted(index: Index, run: EventOf<'run'>, left: HostInterface, right:
 }
 
 function pathOf(
-  index: Index,
+  index: RecordIndex,
   left: HostInterface,
   right: HostInterface,
   family: Family,
@@ -241,7 +182,7 @@ function pathOf(
 }
 
 function pathEnd(
-  index: Index,
+  index: RecordIndex,
   host: Role,
   on: HostInterface,
   family: Family,
@@ -265,7 +206,7 @@ function pathEnd(
   };
 }
 
-function directionOf(index: Index, path: string, from: Role): DirectionObservation {
+function directionOf(index: RecordIndex, path: string, from: Role): DirectionObservation {
   const sends = index.sends.get(directionKey(path, from)) ?? [];
   const far = FAR[from];
   const arrived = (sent: EventOf<'sent'>): boolean => index.arrived(sent, far) !== undefined;
@@ -312,7 +253,7 @@ function roundsByArm(
 }
 
 /** The IP addresses under which the far end's interface was tried. */
-function farAddresses(index: Index, host: Role, far: HostInterface, family: Family): Set<string> {
+function farAddresses(index: RecordIndex, host: Role, far: HostInterface, family: Family): Set<string> {
   const candidates = index
     .all('candidate')
     .filter((event) => event.host === FAR[host] && event.interface === far.name && event.family === family);
@@ -320,7 +261,7 @@ function farAddresses(index: Index, host: Role, far: HostInterface, family: Fami
 }
 
 function egressChecks(
-  index: Index,
+  index: RecordIndex,
   host: Role,
   near: HostInterface,
   far: HostInterface,
@@ -332,13 +273,19 @@ function egressChecks(
     .filter((event) => event.host === host && event.interface === near.name && addresses.has(event.to));
 }
 
-function routeless(index: Index, host: Role, near: HostInterface, far: HostInterface, family: Family): Role | null {
+function routeless(
+  index: RecordIndex,
+  host: Role,
+  near: HostInterface,
+  far: HostInterface,
+  family: Family,
+): Role | null {
   const checks = egressChecks(index, host, near, far, family);
   return checks.length > 0 && checks.every(({ routed }) => routed === false) ? host : null;
 }
 
 function egressOf(
-  index: Index,
+  index: RecordIndex,
   host: Role,
   near: HostInterface,
   far: HostInterface,
@@ -358,7 +305,12 @@ function egressOf(
     : { verdict: 'unknown', reason: 'the route was not looked up' };
 }
 
-function icmpOf(index: Index, left: HostInterface, right: HostInterface, family: Family): PathObservation['icmp'] {
+function icmpOf(
+  index: RecordIndex,
+  left: HostInterface,
+  right: HostInterface,
+  family: Family,
+): PathObservation['icmp'] {
   const counted = new Map<string, PathObservation['icmp'][number]>();
   for (const { host, interface: name, to, icmp, family: of } of index.all('icmp')) {
     const [near, far] = host === 'client' ? [left, right] : [right, left];
@@ -372,31 +324,4 @@ function icmpOf(index: Index, left: HostInterface, right: HostInterface, family:
 function familiesOf(on: HostInterface): Family[] {
   const families = FAMILIES.filter((family) => on.addresses.some((address) => address.family === family));
   return families.length > 0 ? families : ['ipv4'];
-}
-
-/** Requests and answers of one check share a transaction; everything else has one of its own. */
-function purposeClass(purpose: EventOf<'sent'>['purpose']): 'response' | 'other' {
-  return purpose === 'response' ? 'response' : 'other';
-}
-
-function arrivalKey(host: Role, leg: string, purpose: string, id: string): string {
-  return `${host}|${leg}|${purpose}|${id}`;
-}
-
-function ownerKey(host: Role, { address, port }: { address: string; port: number }): string {
-  return `${host}|${address}|${String(port)}`;
-}
-
-function endKey(host: Role, name: string, family: Family): string {
-  return `end|${host}|${name}|${family}`;
-}
-
-function directionKey(path: string, from: Role): string {
-  return `path|${path}|${from}`;
-}
-
-function push<Key, Value>(map: Map<Key, Value[]>, key: Key, value: Value): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
 }
