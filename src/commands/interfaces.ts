@@ -8,7 +8,7 @@ import { jsonOption } from './options.js';
 
 export const interfacesCommand = defineCommand({
   usage: 'interfaces',
-  summary: 'the interfaces of this host, what they are, and what is missing to use them fully',
+  summary: 'the interfaces of this host, what they are, and what the host lacks',
   examples: [
     ['icepath interfaces', 'a table; give a kind or a label that is wrong with --interface NAME=KIND:LABEL'],
     ['icepath interfaces --json', 'the same as one JSON document'],

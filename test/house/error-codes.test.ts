@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
-import { nodesOf, ROOT, sourcesIn } from '../support/sources.js';
+import { ROOT, sourcesIn } from '../support/sources.js';
+import { nodesOf } from '../support/syntax.js';
 
 /** The code of every `new IcepathError(…)`, with where it stands. */
 const thrown = sourcesIn('src', 'probes').flatMap((source) => {

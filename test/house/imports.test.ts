@@ -4,7 +4,8 @@ import { cruise, type IConfiguration, type ICruiseResult } from 'dependency-crui
 import extractTSConfig from 'dependency-cruiser/config-utl/extract-ts-config';
 import ts from 'typescript';
 import { expect, test } from 'vitest';
-import { nodesOf, ROOT, sourcesIn, type Source } from '../support/sources.js';
+import { ROOT, sourcesIn, type Source } from '../support/sources.js';
+import { nodesOf } from '../support/syntax.js';
 
 test('imports point down only, and packages stay in their rooms', async () => {
   const rules = createRequire(import.meta.url)(join(ROOT, '.dependency-cruiser.cjs')) as IConfiguration;
@@ -45,7 +46,7 @@ test('inside, modules of node are used for pure functions only', () => {
 });
 
 test('the two tests above do find what they look for', () => {
-  const bad: Source = {
+  const bad = {
     path: 'bad.ts',
     text: `import { randomBytes } from 'node:crypto';
       import * as everything from 'node:net';
@@ -63,7 +64,9 @@ test('the two tests above do find what they look for', () => {
   expect(impureImportsOf(bad)).toEqual(['bad.ts:1: randomBytes of node:crypto', 'bad.ts:2: all of node:net']);
 });
 
-function effectsIn(source: Source): string[] {
+type Text = Pick<Source, 'path' | 'text'>;
+
+function effectsIn(source: Text): string[] {
   return nodesOf(source).flatMap(({ node, at }) => {
     if (ts.isPropertyAccessExpression(node) && EFFECTFUL_PROPERTIES.has(node.getText())) {
       return [`${at}: ${node.getText()}`];
@@ -82,7 +85,7 @@ function isValue(node: ts.Identifier): boolean {
   return ts.isCallExpression(parent) || ts.isNewExpression(parent) || ts.isElementAccessExpression(parent);
 }
 
-function impureImportsOf(source: Source): string[] {
+function impureImportsOf(source: Text): string[] {
   return nodesOf(source).flatMap(({ node, at }) => {
     if (!ts.isImportDeclaration(node) || !ts.isStringLiteral(node.moduleSpecifier)) return [];
     const name = node.moduleSpecifier.text;

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import ts from 'typescript';
-import { nodesOf, sourcesIn } from '../support/sources.js';
+import { sourcesIn } from '../support/sources.js';
+import { nodesOf } from '../support/syntax.js';
 
 const SILENT = new Set(['only', 'skip', 'skipIf', 'runIf', 'todo', 'fails']);
 const CASES = new Set(['test', 'it', 'describe', 'suite', 'bench']);

@@ -1,14 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { describe, test } from 'vitest';
+import { CLI, sourcesIn } from './sources.js';
 
 /**
- * What a test may need beyond Node: programs, root, captures that are not part of the project, optional packages.
+ * What a test may need beyond Node: programs, root, captures that are not part of the project, optional packages,
+ * `dist/` built from the sources as they are.
  * A test that lacks one is skipped, and `npm test` says why in its last line.
  */
-export type Need = 'ip' | 'nft' | 'tshark' | 'root' | 'captures' | '@roamhq/wrtc' | 'node-datachannel';
+export type Need = 'ip' | 'nft' | 'tshark' | 'root' | 'captures' | 'dist' | '@roamhq/wrtc' | 'node-datachannel';
 
 /** Captures for tests only; they stay beside the repository. */
 export const CAPTURES = fileURLToPath(new URL('../../../shared/captures/', import.meta.url));
@@ -59,6 +61,8 @@ function look(need: Need): string | null {
       return process.getuid?.() === 0 ? null : 'not root';
     case 'captures':
       return existsSync(CAPTURES) ? null : 'no captures beside the repository';
+    case 'dist':
+      return isBuilt() ? null : 'dist/ is not built from these sources: npm run build';
     case '@roamhq/wrtc':
     case 'node-datachannel':
       return resolves(need) ? null : `no ${need}`;
@@ -81,4 +85,10 @@ function resolves(name: string): boolean {
   } catch {
     return false;
   }
+}
+
+function isBuilt(): boolean {
+  if (!existsSync(CLI)) return false;
+  const built = statSync(CLI).mtimeMs;
+  return sourcesIn('src', 'probes').every(({ file }) => statSync(file).mtimeMs <= built);
 }
