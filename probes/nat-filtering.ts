@@ -1,6 +1,6 @@
 import { sameAddress, type TransportAddress } from '../src/base/address.js';
 import type { Filtering } from '../src/verdict/words.js';
-import type { Asked, Bench, Experiment, Reference } from './probe.js';
+import { type Asked, type Bench, type Experiment, type Reference, silentByChance } from './probe.js';
 
 /**
  * From where does an unsolicited packet come in? RFC 5780 §4.4, on a socket of its own that has only ever sent to the
@@ -84,14 +84,4 @@ function judge(rounds: readonly Round[], { primary, other }: Reference): Filteri
   const plainAnswers = rounds.filter(({ plain }) => plain.answer).length;
   if (silentByChance(rounds.length, plainAnswers) > CHANCE) return null;
   return rounds.some(({ otherPort }) => cameFrom(otherPort, { ...primary, port: other.port })) ? 'adf' : 'apdf';
-}
-
-/**
- * Fisher's exact test: of `rounds` twins of which one side was answered `answered` times and the other never, how
- * probable is it that all answers fell on the one side by chance?
- */
-function silentByChance(rounds: number, answered: number): number {
-  let probability = 1;
-  for (let index = 0; index < answered; index += 1) probability *= (rounds - index) / (2 * rounds - index);
-  return probability;
 }

@@ -1,6 +1,6 @@
 import { sameAddress } from '../src/base/address.js';
 import type { Ms } from '../src/base/time.js';
-import { allSettled, type Asked, type Bench, type Experiment, type Reference } from './probe.js';
+import { allSettled, type Asked, type Bench, type Experiment, type Reference, silentByChance } from './probe.js';
 
 /**
  * Does a packet that comes in too early move the mapping? (verdicts.md, spoil test.)
@@ -23,9 +23,14 @@ export interface SpoilFinding {
 const TRIES = 3;
 /** One unmoved mapping alone may be one whose early packet was lost. */
 const LEAST_UNMOVED = 2;
-/** The early packet is sent blind: often enough that loss does not eat it. */
-const TRIGGERS = 8;
-const TRIGGER_MS = 40;
+/**
+ * The early packet comes in unseen, so each request for one has a plain twin: enough answers to those say that loss
+ * did not eat all early packets of the try.
+ */
+const ROUND_MS = 40;
+const MOST_ROUNDS = 40;
+const CHANCE = 1e-3;
+const ONCE = [ROUND_MS * MOST_ROUNDS];
 /** It must have arrived before the outbound one leaves: twice the longest round trip so far, within these bounds. */
 const ARRIVAL_MS = { least: 150, most: 800 };
 
@@ -43,15 +48,21 @@ export function* natSpoil(bench: Bench, { primary, other, arm }: Reference): Exp
   const stable = mapped.filter((one) => one.stable);
   if (mapped.length > 0 && stable.length === 0) return { spoil: null, missing: null };
 
-  const early: Asked[] = [];
-  const change = { address: true, port: true };
-  for (let trigger = 0; trigger < TRIGGERS; trigger += 1) {
-    for (const { socket } of stable) early.push(bench.ask(socket, primary, arm, change, [TRIGGER_MS]));
-    yield bench.pause(TRIGGER_MS);
+  const tries = stable.map((one) => ({ ...one, plain: [] as Asked[] }));
+  const delivered = ({ plain }: { readonly plain: readonly Asked[] }): boolean =>
+    silentByChance(plain.length, plain.filter(({ answer }) => answer).length) <= CHANCE;
+  for (let round = 0; round < MOST_ROUNDS && !tries.every(delivered); round += 1) {
+    for (const { socket, plain } of tries) {
+      bench.ask(socket, primary, arm, { address: true, port: true }, ONCE);
+      plain.push(bench.ask(socket, primary, arm, {}, ONCE));
+    }
+    yield bench.pause(ROUND_MS);
   }
   yield bench.pause(arrival(before.flat()));
 
-  const after = stable.map(({ socket, outside }) => ({ asked: bench.ask(socket, other, arm), outside }));
+  const after = tries
+    .filter(delivered)
+    .map(({ socket, outside }) => ({ asked: bench.ask(socket, other, arm), outside }));
   yield allSettled(after.map(({ asked }) => asked));
   for (const socket of sockets) bench.close(socket);
 

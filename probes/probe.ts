@@ -2,6 +2,7 @@ import type { TransportAddress } from '../src/base/address.js';
 import { type Machine, Queue } from '../src/base/machine.js';
 import { earliest, type Ms } from '../src/base/time.js';
 import type { ArmName } from '../src/mutation/names.js';
+import type { Change } from '../src/stun/attributes.js';
 
 /**
  * What a probe and the session that runs it say to each other. Socket names and query ids are the probe's own, so
@@ -21,12 +22,6 @@ export type ProbeOutput<Result> =
   | { readonly type: 'close'; readonly socket: string }
   /** Comes once and last. */
   | { readonly type: 'result'; readonly result: Result };
-
-/** RFC 5780 §7.2: let the answer leave from the reference's other address, other port, or both. */
-export interface Change {
-  readonly address: boolean;
-  readonly port: boolean;
-}
 
 export interface Query {
   readonly socket: string;
@@ -241,6 +236,16 @@ export class Bench {
 /** All questions answered or given up. */
 export function allSettled(asked: readonly Asked[]): () => boolean {
   return () => asked.every(({ settled }) => settled);
+}
+
+/**
+ * Silence is a finding only beside answers. Fisher's exact test: of `rounds` twins of packets one side was answered
+ * `answered` times and the other never; how probable is it that all answers fell on the one side by chance?
+ */
+export function silentByChance(rounds: number, answered: number): number {
+  let probability = 1;
+  for (let index = 0; index < answered; index += 1) probability *= (rounds - index) / (2 * rounds - index);
+  return probability;
 }
 
 /** Runs two experiments side by side; each sees only its own sockets. */

@@ -22,6 +22,8 @@ export interface NetworkOptions {
   readonly nat: NatBehaviour;
   /** Share of packets lost each way, independently. */
   readonly loss?: number;
+  /** Everything is lost in spans of this length, for a quarter of the time. */
+  readonly burstMs?: Ms;
   readonly alternate?: TransportAddress | null;
   /** Packets for which it is true are dropped between the host and its NAT, either way. */
   readonly drops?: (bytes: Uint8Array) => boolean;
@@ -54,7 +56,16 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
   let counter = 0;
   let result: { value: Result } | null = null;
 
-  const lost = (): boolean => fraction(random) < (options.loss ?? 0);
+  let burst = { from: 0, until: 0 };
+  const inBurst = (length: Ms): boolean => {
+    while (now >= burst.until) {
+      const from = burst.until + integerBetween(random, 0, 6 * length);
+      burst = { from, until: from + length };
+    }
+    return now >= burst.from;
+  };
+  const lost = (): boolean =>
+    fraction(random) < (options.loss ?? 0) || (options.burstMs !== undefined && inBurst(options.burstMs));
   const dead = (address: TransportAddress): boolean => (options.dead ?? []).some((one) => sameAddress(one, address));
   const travel = (run: () => void): void => {
     if (lost()) return;
@@ -95,7 +106,10 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
             probe.handle({ type: 'unopened', socket: output.socket }, now);
             break;
           }
-          const local = transportAddress(INSIDE, 40_000 + integerBetween(random, 0, 99) * 100 + queries.length + sockets.size);
+          const local = transportAddress(
+            INSIDE,
+            40_000 + integerBetween(random, 0, 99) * 100 + queries.length + sockets.size,
+          );
           sockets.set(output.socket, local);
           probe.handle({ type: 'opened', socket: output.socket, local }, now);
           break;

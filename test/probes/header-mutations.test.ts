@@ -1,0 +1,43 @@
+import { describe, expect, test } from 'vitest';
+import { enough, HEADER_MUTATIONS, planRound } from '../../probes/header-mutations.js';
+import { SeededRandom } from '../../src/base/random.js';
+
+const ARMS = HEADER_MUTATIONS.arms;
+
+describe('a round', () => {
+  test('sends every arm to every target once, inside its interval', () => {
+    const plan = planRound(new SeededRandom(1), ARMS, ['reference', 'wlan0', 'usb0'], 200);
+    expect(plan).toHaveLength(ARMS.length * 3);
+    expect(new Set(plan.map(({ socket, target }) => `${socket} ${target}`)).size).toBe(plan.length);
+    expect(plan[0]?.afterMs).toBe(0);
+    expect(plan.every(({ afterMs }) => afterMs < 200)).toBe(true);
+  });
+
+  test('over many rounds no arm has a place of its own: the control is first as often as any', () => {
+    const random = new SeededRandom(2);
+    const first = Array.from({ length: 9000 }, () => planRound(random, ARMS, ['peer'])[0]?.socket);
+    // 9 arms, 1000 expected each, a standard deviation of 30.
+    for (const arm of ARMS) {
+      const count = first.filter((socket) => socket === arm).length;
+      expect(Math.abs(count - 1000)).toBeLessThan(150);
+    }
+  });
+
+  test('nothing to send to is an empty plan', () => {
+    expect(planRound(new SeededRandom(3), ARMS, [])).toEqual([]);
+  });
+});
+
+describe('when it is enough', () => {
+  const undecided = { blocks: 3, elapsedMs: 6000, decided: false, referenceLoss: 0 };
+  test.each([
+    ['never before three blocks', { ...undecided, blocks: 2, decided: true }, false],
+    ['decided after three blocks', { ...undecided, decided: true, referenceLoss: 0.3 }, true],
+    ['undecided, the reference leg is clean', undecided, true],
+    ['undecided, no reference', { ...undecided, referenceLoss: null }, true],
+    ['undecided, the reference leg loses 3 %', { ...undecided, referenceLoss: 0.03 }, false],
+    ['30 s are enough of that', { ...undecided, referenceLoss: 0.03, elapsedMs: 30_000 }, true],
+  ])('%s', (_, progress, expected) => {
+    expect(enough(progress)).toBe(expected);
+  });
+});
