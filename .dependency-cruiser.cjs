@@ -40,7 +40,12 @@ const anyOf = (rooms) => rooms.map(pathOf).join('|');
 
 module.exports = {
   forbidden: [
-    { name: 'no-circle', severity: 'error', from: {}, to: { circular: true } },
+    {
+      name: 'no-circle',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     { name: 'resolvable', severity: 'error', from: { pathNot: '^node_modules' }, to: { couldNotResolve: true } },
     ...Object.entries(ROOMS).map(([room, below]) => ({
       name: `${room}-imports-down`,

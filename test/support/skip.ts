@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { describe, test } from 'vitest';
+import { pinningHere } from '../../src/net/pinning.js';
 import { CLI, sourcesIn } from './sources.js';
 
 /**
@@ -10,7 +11,8 @@ import { CLI, sourcesIn } from './sources.js';
  * `dist/` built from the sources as they are.
  * A test that lacks one is skipped, and `npm test` says why in its last line.
  */
-export type Need = 'ip' | 'nft' | 'tshark' | 'root' | 'captures' | 'dist' | '@roamhq/wrtc' | 'node-datachannel';
+export type Need =
+  'ip' | 'nft' | 'tshark' | 'root' | 'captures' | 'dist' | 'linux' | 'koffi' | '@roamhq/wrtc' | 'node-datachannel';
 
 /** Captures for tests only; they stay beside the repository. */
 export const CAPTURES = fileURLToPath(new URL('../../../shared/captures/', import.meta.url));
@@ -59,6 +61,10 @@ function look(need: Need): string | null {
       return runs('tshark', '--version') ? null : 'no tshark';
     case 'root':
       return process.getuid?.() === 0 ? null : 'not root';
+    case 'linux':
+      return process.platform === 'linux' ? null : 'not Linux';
+    case 'koffi':
+      return pinningHere().reason;
     case 'captures':
       return existsSync(CAPTURES) ? null : 'no captures beside the repository';
     case 'dist':
