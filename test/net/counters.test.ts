@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseDevices, parseNameValues, parseProtocolTable, readCounters } from '../../src/net/counters.js';
 import { iptablesDrops, nftDrops } from '../../src/net/firewall.js';
+import { testWith } from '../support/skip.js';
 
 describe('the kernel’s tables', () => {
   test('/proc/net/dev', () => {
@@ -37,7 +38,7 @@ eth0:251211694 7 0 0 0 0 0 0 608674 8 0 0 0 0 0 0
     expect(await readCounters('/nonexistent', () => Promise.resolve(null))).toBeNull();
   });
 
-  test.runIf(process.platform === 'linux')('this host has them, also without nft and iptables', async () => {
+  testWith(['linux'], 'this host has them, also without nft and iptables', async () => {
     const counters = await readCounters('/proc', () => Promise.resolve(null));
     expect(counters?.interfaces.lo?.rxPackets).toBeTypeOf('number');
     expect(counters?.host).toHaveProperty('TcpExtIPReversePathFilter');
