@@ -22,6 +22,8 @@ const PACKAGES = {
   koffi: ['os'],
   'dgram-as-promised': ['net'],
   '@peculiar/x509': ['net'],
+  'reflect-metadata': ['net'],
+  'reflect-metadata': ['net'],
   'node-datachannel': ['net'],
   '@roamhq/wrtc': ['net'],
   'cli-table3': ['report', 'commands'],
