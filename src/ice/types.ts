@@ -94,6 +94,10 @@ export type IceInput =
   | { readonly type: 'send-failed'; readonly transaction: string; readonly code: string }
   /** From now on checks of this pair go out in `arm`; the pair is checked again with it. */
   | { readonly type: 'pair-arm'; readonly pair: string; readonly arm: ArmName }
+  /** One more check (purpose `consent`) on a pair that is valid, now: is the far end still there? */
+  | { readonly type: 'verify'; readonly pair: string }
+  /** The reflexive address of a base, found by other means (a STUN filter on the way to the server): a srflx candidate. */
+  | { readonly type: 'reflexive'; readonly base: BaseId; readonly mapped: TransportAddress }
   /** RFC 8445 §9: new local credentials; pairs start over, the selected pair stays in use until a new one is. */
   | { readonly type: 'restart'; readonly credentials: Credentials }
   | { readonly type: 'timeout' };
@@ -120,8 +124,8 @@ export type IceOutput =
   /** A check of this pair succeeded: both directions work. Once a pair and arm. */
   | { readonly type: 'valid'; readonly pair: PairView; readonly rttMs: Ms }
   | { readonly type: 'selected'; readonly pair: PairView }
-  /** RFC 7675: no answer for the consent lifetime on a pair that was valid. */
-  | { readonly type: 'consent-lost'; readonly pair: PairView }
+  /** A pair that was valid is no longer: no answer for the consent lifetime (RFC 7675), or its socket died. */
+  | { readonly type: 'consent-lost'; readonly pair: PairView; readonly reason: 'expired' | 'base-lost' }
   /** A STUN server answered this base: what it saw. */
   | {
       readonly type: 'reflexive';

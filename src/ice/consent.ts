@@ -1,0 +1,50 @@
+import { fraction, type Random } from '../base/random.js';
+import { NEVER, type Ms } from '../base/time.js';
+import type { Pair } from './pair.js';
+import type { IceTiming } from './timing.js';
+
+/** RFC 7675 §5.1: whether the far end still agrees to be sent to. Each check is a new transaction, never repeated. */
+export class Consent {
+  readonly #timing: IceTiming;
+  readonly #random: Random;
+
+  constructor(timing: IceTiming, random: Random) {
+    this.#timing = timing;
+    this.#random = random;
+  }
+
+  start(pair: Pair, now: Ms): void {
+    this.renew(pair, now);
+    this.sent(pair, now);
+  }
+
+  stop(pair: Pair): void {
+    pair.consentDueAt = NEVER;
+    pair.consentUntil = NEVER;
+  }
+
+  /** An answer came. */
+  renew(pair: Pair, now: Ms): void {
+    pair.consentUntil = now + this.#timing.consentLifetimeMs;
+  }
+
+  sent(pair: Pair, now: Ms): void {
+    pair.consentDueAt = now + this.#timing.consentMs * (0.8 + 0.4 * fraction(this.#random));
+  }
+
+  next(pairs: readonly Pair[], now: Ms): Pair | undefined {
+    return pairs.find(({ consentDueAt }) => consentDueAt <= now);
+  }
+
+  expired(pairs: readonly Pair[], now: Ms): Pair[] {
+    return pairs.filter(({ consentUntil }) => consentUntil <= now);
+  }
+
+  due(pairs: readonly Pair[]): Ms {
+    return Math.min(NEVER, ...pairs.map(({ consentDueAt }) => consentDueAt));
+  }
+
+  expiry(pairs: readonly Pair[]): Ms {
+    return Math.min(NEVER, ...pairs.map(({ consentUntil }) => consentUntil));
+  }
+}
