@@ -9,7 +9,7 @@ import type { Outcome, Step } from './child/session.js';
  * A host with three veth links to another: eth0 (default route, metric 100), wwan0 (default route, metric 700), wlan0
  * (an address, no gateway). 192.0.2.9 and 2001:db8:9::9 are behind the other host's links.
  */
-describeWith(['root', 'ip', 'nft'], 'on a kernel of its own', () => {
+describeWith(['linux', 'root', 'ip', 'nft', 'koffi'], 'on a kernel of its own', () => {
   let tree: BuiltTree;
   let near: Netns;
   let far: Netns;

@@ -9,6 +9,7 @@ import { UdpSockets } from '../../src/net/sockets.js';
 import { kernelSockets } from '../../src/os/socket.js';
 import type { KernelSocketsState } from '../../src/os/socket.js';
 import type { SessionInput } from '../../src/session/io.js';
+import { describeWith, testWith } from '../support/skip.js';
 
 type Of<Type extends SessionInput['type']> = Extract<SessionInput, { type: Type }>;
 
@@ -72,31 +73,31 @@ async function closedPort(address: string): Promise<TransportAddress> {
 const missing: KernelSocketsState = { sockets: null, reason: 'koffi cannot be loaded' };
 const kernel = kernelSockets();
 
-describe.each([
-  ['through the kernel’s own calls', kernel],
-  ['without koffi', missing],
-] as const)('UDP sockets %s', (name, state) => {
-  const skipped = name.startsWith('through') && state.reason !== null;
+describeWith(['linux', 'koffi'], 'UDP sockets through the kernel’s own calls', () => {
+  behaves(kernel);
+});
 
-  test.skipIf(skipped).each(['127.0.0.1', '127.0.4.1', '::1'])(
-    '%s: opens, sends in order, receives',
-    async (address) => {
-      const { all, until, listen, send } = sockets(state);
-      const opened = await listen(address);
-      expect(opened).toMatchObject({ local: { address }, pinned: false });
-      expect(opened.local.port).toBeGreaterThan(0);
-      const to = await echo(address);
-      for (let token = 0; token < 50; token += 1) send(to, token, token % 10 === 0 ? 5 : undefined);
-      const received = await until('datagram', 50);
-      expect(all('sent')).toEqual(Array.from({ length: 50 }, (_, token) => ({ type: 'sent', token, code: null })));
-      expect(received.map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(
-        Array.from({ length: 50 }, (_, token) => `number ${String(token)}`),
-      );
-      expect(received[0]?.from).toEqual(to);
-    },
-  );
+describe('UDP sockets without koffi', () => {
+  behaves(missing);
+});
 
-  test.skipIf(skipped)('a send that cannot be is answered with its code', async () => {
+function behaves(state: KernelSocketsState): void {
+  test.each(['127.0.0.1', '127.0.4.1', '::1'])('%s: opens, sends in order, receives', async (address) => {
+    const { all, until, listen, send } = sockets(state);
+    const opened = await listen(address);
+    expect(opened).toMatchObject({ local: { address }, pinned: false });
+    expect(opened.local.port).toBeGreaterThan(0);
+    const to = await echo(address);
+    for (let token = 0; token < 50; token += 1) send(to, token, token % 10 === 0 ? 5 : undefined);
+    const received = await until('datagram', 50);
+    expect(all('sent')).toEqual(Array.from({ length: 50 }, (_, token) => ({ type: 'sent', token, code: null })));
+    expect(received.map(({ bytes }) => Buffer.from(bytes).toString())).toEqual(
+      Array.from({ length: 50 }, (_, token) => `number ${String(token)}`),
+    );
+    expect(received[0]?.from).toEqual(to);
+  });
+
+  test('a send that cannot be is answered with its code', async () => {
     const { until, listen, send, udp } = sockets(state);
     await listen('127.0.0.1');
     send(transportAddress('::1', 9), 1);
@@ -122,7 +123,7 @@ describe.each([
     });
   });
 
-  test.skipIf(skipped)('a socket that cannot be opened says why', async () => {
+  test('a socket that cannot be opened says why', async () => {
     const { until, udp } = sockets(state);
     const taken = await echo('127.0.0.1');
     for (const [socket, address] of [
@@ -138,7 +139,7 @@ describe.each([
     });
   });
 
-  test.skipIf(skipped)('after close nothing comes of it', async () => {
+  test('after close nothing comes of it', async () => {
     const { inputs, until, listen, send, udp } = sockets(state);
     const { local } = await listen('127.0.0.1');
     udp.close('s');
@@ -151,9 +152,9 @@ describe.each([
     sender.close();
     expect(inputs.map(({ type }) => type)).toEqual(['opened', 'sent']);
   });
-});
+}
 
-describe.skipIf(kernel.reason !== null)('ICMP errors', () => {
+describeWith(['linux', 'koffi'], 'ICMP errors', () => {
   test.each([
     ['127.0.0.1', { family: 'ipv4', type: 3, code: 3 }],
     ['::1', { family: 'ipv6', type: 1, code: 4 }],
@@ -175,7 +176,7 @@ describe.skipIf(kernel.reason !== null)('ICMP errors', () => {
   });
 });
 
-test.skipIf(kernel.reason !== null)('a device that does not exist cannot be pinned to', async () => {
+testWith(['linux', 'koffi'], 'a device that does not exist cannot be pinned to', async () => {
   const { until, udp } = sockets(kernel);
   udp.open({ type: 'open', socket: 's', interface: 'nonesuch0', address: transportAddress('0.0.0.0', 0), pin: true });
   const [failed] = await until('socket-failed', 1);
