@@ -44,8 +44,8 @@ interface Failure {
  * Tries the invite's addresses, each a moment after the one before; the first that authenticates wins, the others
  * are dropped. Throws `IcepathError` with one of the codes above.
  */
-export function connectControl(invite: Invite, options: ConnectOptions): Promise<ControlPort> {
-  const identity = options.identity ?? createIdentity();
+export async function connectControl(invite: Invite, options: ConnectOptions): Promise<ControlPort> {
+  const identity = options.identity ?? (await createIdentity());
   return new Promise((resolve, reject) => {
     const waiting = [...invite.addresses];
     const attempts = new Map<InviteAddress, Attempt>();

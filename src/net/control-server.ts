@@ -41,7 +41,7 @@ const MAX_STRANGERS = 16;
 
 /** Throws `IcepathError` `port-in-use`, `no-permission`, `address-not-local` or `cannot-listen`. */
 export async function listenControl(options: ListenOptions): Promise<ControlServer> {
-  const identity = options.identity ?? createIdentity();
+  const identity = options.identity ?? (await createIdentity());
   const handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
   const strangers = new Strangers(handshakeMs);
   let current: ControlConnection | null = null;

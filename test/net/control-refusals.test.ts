@@ -18,6 +18,8 @@ import {
   timeoutMs,
 } from './control-support.js';
 
+const mine = await own();
+
 /** Opens a plain TCP connection and waits until the far end has closed it. */
 async function knock(port: number, write: (socket: Socket) => void): Promise<void> {
   const socket = connect(port, '127.0.0.1');
@@ -65,9 +67,9 @@ describe('whoever is not invited', () => {
 
   test.each([
     ['no certificate', { ALPNProtocols: ['icepath/1'] }],
-    ['another protocol', { ...own(), ALPNProtocols: ['http/1.1'] }],
-    ['no protocol', own()],
-    ['TLS 1.2', { ...own(), ALPNProtocols: ['icepath/1'], maxVersion: 'TLSv1.2' as const }],
+    ['another protocol', { ...mine, ALPNProtocols: ['http/1.1'] }],
+    ['no protocol', mine],
+    ['TLS 1.2', { ...mine, ALPNProtocols: ['icepath/1'], maxVersion: 'TLSv1.2' as const }],
   ])('a TLS client with %s is thrown out', async (_, options) => {
     const running = await serve();
     const socket = connectTlsPlain({ port: running.port, host: '127.0.0.1', rejectUnauthorized: false, ...options });
@@ -84,7 +86,7 @@ describe('whoever is not invited', () => {
       host: '127.0.0.1',
       rejectUnauthorized: false,
       ALPNProtocols: ['icepath/1'],
-      ...own(),
+      ...mine,
     });
     socket.on('error', () => undefined);
     socket.write(Buffer.alloc(1_000_000, 0x7b));
@@ -141,7 +143,7 @@ describe('a client learns what is wrong', () => {
     expect(await codeOf(invite(await listening(http)))).toBe('control-not-icepath');
     const silent = createServer((socket) => socket.destroy());
     expect(await codeOf(invite(await listening(silent)))).toBe('control-not-icepath');
-    const web = createTlsServer(own());
+    const web = createTlsServer(mine);
     expect(await codeOf(invite(await listening(web)))).toBe('control-not-icepath');
   });
 

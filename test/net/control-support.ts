@@ -103,7 +103,7 @@ export async function mute(): Promise<InviteAddress> {
   return listening(createServer((socket) => sockets.push(socket.on('error', () => undefined))));
 }
 
-export function own(): { key: string; cert: string } {
-  const { key, certificate } = createIdentity();
+export async function own(): Promise<{ key: string; cert: string }> {
+  const { key, certificate } = await createIdentity();
   return { key, cert: certificate };
 }
