@@ -54,6 +54,8 @@ export class Netns {
     this.ip('link set lo up');
     this.sysctl('net.ipv4.conf.all.rp_filter', 0);
     this.sysctl('net.ipv4.conf.default.rp_filter', 0);
+    // Else the first seconds of a link have no link-local address to ask for a gateway with.
+    this.sysctl('net.ipv6.conf.default.accept_dad', 0);
   }
 
   /** One `ip` command, its words apart: `addr add 10.0.0.1/24 dev eth0`. Gives its standard output. */
