@@ -69,7 +69,7 @@ afterEach(() => {
   for (const { close } of open.splice(0)) close();
 });
 
-describeWith(['ip', 'nft', 'root'], 'lab networks', () => {
+describeWith(['linux', 'ip', 'nft', 'root', 'koffi'], 'lab networks', () => {
   test('no wire leads out of the lab', () => {
     const links = () => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' });
     const before = links();

@@ -1,5 +1,5 @@
 import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
+import { once as event } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
 import koffi from 'koffi';
@@ -44,11 +44,11 @@ export async function openSocket(lab: Lab, node: Node, options: SocketOptions): 
     if (reader) reader(datagram);
     else arrived.push(datagram);
   });
-  const listening = once(socket, 'listening');
+  const listening = event(socket, 'listening');
   socket.bind({ fd });
   await listening;
   if (options.connect) {
-    const connected = once(socket, 'connect');
+    const connected = event(socket, 'connect');
     socket.connect(options.connect.port, options.connect.address);
     await connected;
   }
@@ -74,31 +74,35 @@ export async function openSocket(lab: Lab, node: Node, options: SocketOptions): 
   };
 }
 
-const libc = koffi.load('libc.so.6');
-const setns = libc.func('int setns(int fd, int type)') as (fd: number, type: number) => number;
-const socketCall = libc.func('int socket(int domain, int type, int protocol)') as (...args: number[]) => number;
-const bind = libc.func('int bind(int fd, void *address, uint length)') as (
-  fd: number,
-  address: Uint8Array,
-  length: number,
-) => number;
-const setsockopt = libc.func('int setsockopt(int fd, int level, int option, void *value, uint length)') as (
-  fd: number,
-  level: number,
-  option: number,
-  value: Uint8Array,
-  length: number,
-) => number;
+/** Loaded where it is used: this file is read on other systems too, where the labs are skipped. */
+const libc = once(() => {
+  const library = koffi.load('libc.so.6');
+  return {
+    setns: library.func('int setns(int fd, int type)') as (fd: number, type: number) => number,
+    socket: library.func('int socket(int domain, int type, int protocol)') as (...args: number[]) => number,
+    bind: library.func('int bind(int fd, void *address, uint length)') as (
+      ...args: [number, Uint8Array, number]
+    ) => number,
+    setsockopt: library.func('int setsockopt(int fd, int level, int option, void *value, uint length)') as (
+      ...args: [number, number, number, Uint8Array, number]
+    ) => number,
+  };
+});
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
 
 /** `body` must not await: the whole thread is in the namespace meanwhile. */
 function inNamespace<T>(path: string, body: () => T): T {
   const home = openSync('/proc/thread-self/ns/net', 'r');
   const there = openSync(path, 'r');
   try {
-    check(setns(there, CLONE_NEWNET), 'setns');
+    check(libc().setns(there, CLONE_NEWNET), 'setns');
     return body();
   } finally {
-    check(setns(home, CLONE_NEWNET), 'setns back');
+    check(libc().setns(home, CLONE_NEWNET), 'setns back');
     closeSync(there);
     closeSync(home);
   }
@@ -107,16 +111,16 @@ function inNamespace<T>(path: string, body: () => T): T {
 function boundSocket({ address, port = 0, device }: SocketOptions): number {
   const bytes = addressBytes(address);
   const v4 = bytes.length === 4;
-  const fd = check(socketCall(v4 ? 2 : 10, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'socket');
+  const fd = check(libc().socket(v4 ? 2 : 10, SOCK_DGRAM_NONBLOCK_CLOEXEC, 0), 'socket');
   if (device !== undefined) {
     const name = new TextEncoder().encode(`${device}\0`);
-    check(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), 'SO_BINDTODEVICE');
+    check(libc().setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, name.length), 'SO_BINDTODEVICE');
   }
   const sockaddr = Buffer.alloc(v4 ? 16 : 28);
   sockaddr.writeUInt16LE(v4 ? 2 : 10, 0);
   sockaddr.writeUInt16BE(port, 2);
   sockaddr.set(bytes, v4 ? 4 : 8);
-  check(bind(fd, sockaddr, sockaddr.length), 'bind');
+  check(libc().bind(fd, sockaddr, sockaddr.length), 'bind');
   return fd;
 }
 
