@@ -1,0 +1,218 @@
+import { count, type DirectionEvidence, pairedRounds, passesOften } from './direction.js';
+import { nameOf, packetsTo, type PathEvidence, referenceEvidence } from './evidence.js';
+import { localFault } from './faults.js';
+import { readIcmp } from './icmp.js';
+import { isSpoiled } from './nat-prediction.js';
+import type { EndObservation, RoundObservation } from './observation.js';
+import { ALPHA, boundary, mcnemar } from './statistics.js';
+import { DIRECTIONS, ROLES, type Role } from './words.js';
+
+/** verdicts.md, "blocked needs all of". */
+const SUCCESSES_MIN = 20;
+const LOSSY_SHARE = 0.02;
+const LOSSY_OBSERVATION_MS = 30_000;
+/** An interface that still delivers this share of its packets is lossy, not cut off from UDP. */
+const ALIVE_SHARE = 0.2;
+
+export interface Condition {
+  readonly condition: string;
+  readonly met: boolean;
+  readonly detail: string;
+}
+
+export function allMet(conditions: readonly Condition[]): boolean {
+  return conditions.length > 0 && conditions.every(({ met }) => met);
+}
+
+/** Whether peers' UDP is blocked in this direction: every condition of verdicts.md, one by one. */
+export function peerBlockConditions(evidence: PathEvidence, direction: DirectionEvidence): Condition[] {
+  const { direction: way, control, packets } = direction;
+  return [
+    egressVerified(evidence, ROLES),
+    {
+      condition: `${way}: the control never arrives`,
+      met: control.sent >= SUCCESSES_MIN && packets.received === 0,
+      detail: `${ratio(control)} control packets arrived, ${ratio(packets)} of all kinds`,
+    },
+    ...ROLES.map((host) => referenceReached(evidence, direction, host)),
+    natsPredictSuccess(evidence),
+    natsDoNotRefuse(evidence, direction),
+    noLocalCounter(evidence, [direction]),
+    longEnough(evidence, direction),
+    significant(evidence, direction),
+  ];
+}
+
+function egressVerified({ path }: PathEvidence, hosts: readonly Role[]): Condition {
+  const unsure = hosts.filter((host) => path.egress[host].verdict !== 'verified');
+  return {
+    condition: 'egress verified',
+    met: unsure.length === 0,
+    detail:
+      unsure.length === 0
+        ? hosts.map((host) => `${nameOf(path[host])} left by its own interface`).join('; ')
+        : unsure.map((host) => `${host}: ${path.egress[host].verdict}, ${path.egress[host].reason}`).join('; '),
+  };
+}
+
+function referenceReached(evidence: PathEvidence, direction: DirectionEvidence, host: Role): Condition {
+  const { run, path, reference } = evidence;
+  const { best } = reference[host];
+  const shared = pairedRounds(best, direction.controlRounds).map(([own]) => own);
+  const answered = count(shared);
+  return {
+    condition: `${host}: the reference answers in the same rounds`,
+    met: answered.received >= SUCCESSES_MIN,
+    detail:
+      run.references === 0
+        ? 'no reference was given'
+        : `${ratio(answered)} control packets from ${nameOf(path[host])} answered by the reference, ${SUCCESSES_MIN} needed`,
+  };
+}
+
+function natsPredictSuccess({ predicted, ends }: PathEvidence): Condition {
+  const spoiled = ROLES.filter((host) => isSpoiled(ends[host]?.nat ?? null));
+  const models = ROLES.map((host) => `${host} ${natText(ends[host])}`).join(', ');
+  return {
+    condition: 'both NATs measured, spoil test included, and they predict success',
+    met: predicted === 'success',
+    detail:
+      spoiled.length > 0
+        ? `${models}: an early packet moves the mapping at the ${spoiled.join(' and the ')}`
+        : `${models}: ${predicted}`,
+  };
+}
+
+export function natText(end: EndObservation | null): string {
+  const nat = end?.nat;
+  if (!nat) return 'not measured';
+  const words = `${nat.mapping}/${nat.filtering}`;
+  return nat.spoil === null && nat.mapping !== 'none' ? `${words} without a spoil test` : words;
+}
+
+function natsDoNotRefuse(evidence: PathEvidence, { from, direction }: DirectionEvidence): Condition {
+  const refusals = evidence.path.icmp.filter((icmp) => icmp.host === from && readIcmp(evidence, icmp) === 'nat-port');
+  return {
+    condition: `${direction}: the far NAT does not refuse the port`,
+    met: refusals.length === 0,
+    detail: refusals[0]
+      ? `port-unreachable from ${refusals[0].from}, the far NAT itself`
+      : 'no port-unreachable from it',
+  };
+}
+
+function noLocalCounter(evidence: PathEvidence, directions: readonly DirectionEvidence[]): Condition {
+  const fault = directions.map((direction) => localFault(evidence, direction)).find((found) => found !== null);
+  return {
+    condition: 'no local counter explains it',
+    met: !fault,
+    detail: fault?.detail ?? 'no reverse-path or firewall counter rose enough on either host',
+  };
+}
+
+function longEnough({ reference }: PathEvidence, { controlRounds }: DirectionEvidence): Condition {
+  const worst = Math.max(
+    ...ROLES.map((host) => {
+      const { sent, received } = count(pairedRounds(reference[host].best, controlRounds).map(([own]) => own));
+      return sent === 0 ? 0 : 1 - received / sent;
+    }),
+  );
+  const observed = span(controlRounds);
+  const lossy = worst > LOSSY_SHARE;
+  return {
+    condition: 'observed for 30 s where the reference leg loses more than 2 %',
+    met: !lossy || observed >= LOSSY_OBSERVATION_MS,
+    detail: `${(worst * 100).toFixed(0)} % lost to the reference, ${(observed / 1000).toFixed(0)} s observed`,
+  };
+}
+
+function span(rounds: readonly RoundObservation[]): number {
+  const times = rounds.map(({ at }) => at);
+  return times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
+}
+
+/** Rounds in which both ends reached the reference and the peer did not hear: McNemar against equal fortune. */
+function significant({ reference }: PathEvidence, { controlRounds, direction }: DirectionEvidence): Condition {
+  const both = pairedRounds(reference.client.best, reference.server.best)
+    .filter(([client, server]) => client.received && server.received)
+    .map(([client]) => client);
+  const pairs = pairedRounds(both, controlRounds);
+  const worse = pairs.filter(([, own]) => !own.received).length;
+  const better = controlRounds.filter((own) => own.received && !both.some(({ round }) => round === own.round)).length;
+  return boundaryCondition(`${direction}: `, mcnemar(worse, better), controlRounds.length);
+}
+
+function boundaryCondition(prefix: string, p: number, rounds: number): Condition {
+  const limit = boundary(rounds);
+  return {
+    condition: `${prefix}α = ${ALPHA.toExponential(0)} at the sequential boundary`,
+    met: p <= limit,
+    detail: `p = ${p.toExponential(1)}, at most ${limit.toExponential(1)} after ${rounds} rounds`,
+  };
+}
+
+/**
+ * verdicts.md's exception `udp-blocked` for the end at `host`: no UDP to anyone, though TCP works on the interface and
+ * UDP on another. `null` where nothing hints at it (the reference was never asked, or answered).
+ */
+export function udpBlockConditions(evidence: PathEvidence, host: Role): Condition[] | null {
+  const { run, path, ends } = evidence;
+  const end = ends[host];
+  const control = count(evidence.reference[host].own);
+  if (!end || control.sent === 0 || packetsTo(end.reference).received > 0 || end.reference.tcp.connected === 0)
+    return null;
+  const elsewhere = run.ends.find(
+    (other) =>
+      other.family === end.family &&
+      !(other.host === end.host && other.interface === end.interface) &&
+      passesOften(count(referenceEvidence(run, other).own)),
+  );
+  const packets = packetsThrough(evidence, end);
+  const lost = (1 - ALIVE_SHARE) ** packets.sent;
+  return [
+    egressVerified(evidence, [host]),
+    {
+      condition: `${host}: no control reaches the reference`,
+      met: control.sent >= SUCCESSES_MIN && control.received === 0,
+      detail: `${ratio(control)} control packets from ${nameOf(path[host])} answered`,
+    },
+    {
+      condition: `${host}: TCP works on the same interface`,
+      met: end.reference.tcp.connected > 0,
+      detail: `${end.reference.tcp.connected} of ${end.reference.tcp.tried} TCP connections to the reference came up`,
+    },
+    {
+      condition: 'UDP of the reference answers on another interface',
+      met: elsewhere !== undefined,
+      detail: elsewhere ? `it does on ${nameOf(elsewhere)} of the ${elsewhere.host}` : 'it does on none',
+    },
+    {
+      condition: `${host}: no UDP passes to or from anyone`,
+      met: packets.received === 0,
+      detail: `${ratio(packets)} UDP packets of all kinds passed`,
+    },
+    noLocalCounter(evidence, [evidence.up, evidence.down]),
+    boundaryCondition(`${host}: `, lost, control.sent),
+  ];
+}
+
+/** Control packets on every path of this end, and every arm to the reference. */
+function packetsThrough({ run }: PathEvidence, end: EndObservation): { sent: number; received: number } {
+  const sums = { ...packetsTo(end.reference) };
+  for (const path of run.paths) {
+    if (path[end.host].interface !== end.interface || path.family !== end.family) continue;
+    for (const direction of DIRECTIONS) {
+      for (const { rounds } of path[direction].arms) {
+        const { sent, received } = count(rounds);
+        sums.sent += sent;
+        sums.received += received;
+      }
+      sums.received += path[direction].checksReceived;
+    }
+  }
+  return sums;
+}
+
+function ratio({ received, sent }: { readonly received: number; readonly sent: number }): string {
+  return `${received} of ${sent}`;
+}

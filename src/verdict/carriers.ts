@@ -1,0 +1,163 @@
+import { type Accusation, accusations, Clearances, crossesPublicNetwork, filtersStunToReference } from './clearing.js';
+import { nameOf } from './evidence.js';
+import { isSpoiled } from './nat-prediction.js';
+import type { EndObservation, RunObservation } from './observation.js';
+import type { PathVerdict } from './path.js';
+import type { CarrierReport } from './report.js';
+import type { CarrierVerdict } from './words.js';
+
+/** More ends than this are not searched for the fewest culprits: "at least one" is said. */
+const COVER_ENDS_MAX = 12;
+
+/** What is said of each end's carrier. An Ethernet end has one only where it reaches the reference by itself. */
+export function judgeCarriers(run: RunObservation, paths: readonly PathVerdict[]): CarrierReport[] {
+  const cases = new Cases(run, paths);
+  return run.ends.filter(hasCarrier).map((end) => {
+    const own = paths.filter((path) => path.evidence.ends[end.host] === end);
+    return {
+      host: end.host,
+      interface: end.interface,
+      label: end.label,
+      family: end.family,
+      runs: 1,
+      ...judgeCarrier(run, end, own, cases),
+    };
+  });
+}
+
+/** All accusations of a run, sorted into proven ones and those that still have two suspects. */
+class Cases {
+  readonly #proven: readonly {
+    readonly kind: Accusation['kind'];
+    readonly end: EndObservation;
+    readonly because: string;
+  }[];
+  readonly open: readonly Accusation[];
+  readonly unexplained: readonly Accusation[];
+
+  constructor(run: RunObservation, paths: readonly PathVerdict[]) {
+    const all = accusations(run, paths, new Clearances(run, paths));
+    const single = all.flatMap(({ kind, suspects, because }) =>
+      suspects.length === 1 ? suspects.map((end) => ({ kind, end, because })) : [],
+    );
+    const byReference = run.ends
+      .filter((end) => filtersStunToReference(run, end))
+      .map((end) => ({
+        kind: 'stun' as const,
+        end,
+        because: "plain STUN dies on the way to the reference, where the control and another end's STUN arrive",
+      }));
+    this.#proven = [...single, ...byReference];
+    // Where one suspect is convicted the way is explained, and proves nothing about the other.
+    this.open = all.filter(
+      ({ kind, suspects }) => suspects.length > 1 && !suspects.some((end) => this.against(end, kind).length > 0),
+    );
+    this.unexplained = all.filter(({ suspects }) => suspects.length === 0);
+  }
+
+  against(end: EndObservation, kind: Accusation['kind']): string[] {
+    return this.#proven.filter((one) => one.kind === kind && one.end === end).map(({ because }) => because);
+  }
+}
+
+function hasCarrier({ kind, nat }: EndObservation): boolean {
+  return (kind !== 'ethernet' && kind !== 'loopback') || (nat?.reflexive ?? null) !== null;
+}
+
+type Judgement = Pick<CarrierReport, 'verdict' | 'because' | 'remaining'>;
+
+function judgeCarrier(
+  run: RunObservation,
+  end: EndObservation,
+  paths: readonly PathVerdict[],
+  cases: Cases,
+): Judgement {
+  const cutOff = paths.find(({ udpBlocked }) => udpBlocked.includes(end.host));
+  if (cutOff) return say('blocks-udp', [cutOff.why]);
+  const udp = cases.against(end, 'udp');
+  if (udp.length > 0) return say('blocks-peer-udp', udp);
+  const stun = cases.against(end, 'stun');
+  if (stun.length > 0) return say('filters-stun', stun);
+
+  const open = cases.open.filter(({ suspects }) => suspects.includes(end));
+  if (open.length > 0) {
+    return say('inconclusive', [...new Set(open.map(({ because }) => because))], remainingOf(end, cases.open));
+  }
+  const up = paths.filter(({ state, evidence }) => state === 'established' && crossesPublicNetwork(run, evidence));
+  if (up.length > 0) {
+    const unexplained = cases.unexplained.filter(({ path }) => paths.includes(path)).map(({ because }) => because);
+    return say('open', [`established: ${up.map(({ evidence }) => evidence.path.id).join(', ')}`, ...unexplained]);
+  }
+  const nat = natTrouble(end, paths);
+  return nat ? say('nat-incompatible', [nat]) : say('inconclusive', whyInconclusive(end, paths));
+}
+
+function say(verdict: CarrierVerdict, because: readonly string[], remaining: readonly string[] = []): Judgement {
+  return { verdict, because, remaining };
+}
+
+/** Its own NAT, and not the far one's, is what keeps the punch from working. */
+function natTrouble(end: EndObservation, paths: readonly PathVerdict[]): string | null {
+  const { nat } = end;
+  const failed = paths.find(({ state, cause }) => state === 'failed' && cause === 'nat-incompatible');
+  if (!failed || !nat) return null;
+  const { id } = failed.evidence.path;
+  if (nat.mapping === 'adm' || nat.mapping === 'apdm') {
+    return `${id} failed, and this NAT maps every destination anew (${nat.mapping}): peers are told a port that it does not use`;
+  }
+  return isSpoiled(nat) ? `${id} failed, and an early packet moves this NAT's mapping` : null;
+}
+
+function whyInconclusive(end: EndObservation, paths: readonly PathVerdict[]): string[] {
+  if (end.notGathered) return [`${end.interface} was not gathered: ${end.notGathered}`];
+  const telling = paths.filter(({ evidence }) => evidence.path.wanted);
+  return (telling.length > 0 ? telling : paths).map(
+    ({ evidence, state, cause }) => `${evidence.path.id} is ${state}${cause ? ` (${cause})` : ''}`,
+  );
+}
+
+/** Of the ends that hang together through closed ways, how many at least must be closed, and what would separate them. */
+function remainingOf(end: EndObservation, all: readonly Accusation[]): string[] {
+  return (['udp', 'stun'] as const).flatMap((kind) => {
+    const edges = all.filter((one) => one.kind === kind && one.suspects.length === 2).map(({ suspects }) => suspects);
+    const group = component(end, edges);
+    if (group.length < 2) return [];
+    const names = labels(group);
+    const least = smallestCover(
+      group,
+      edges.filter((edge) => edge.every((suspect) => group.includes(suspect))),
+    );
+    const word = kind === 'udp' ? '' : ' filters STUN';
+    return [
+      `at least ${['no', 'one', 'two', 'three'][least] ?? String(least)} of {${names.join(', ')}}${word}: run ${names.join(', then ')} against a peer that is already cleared`,
+    ];
+  });
+}
+
+function component(start: EndObservation, edges: readonly (readonly EndObservation[])[]): EndObservation[] {
+  const group = new Set([start]);
+  for (let before = 0; before < group.size;) {
+    before = group.size;
+    for (const edge of edges) if (edge.some((end) => group.has(end))) for (const end of edge) group.add(end);
+  }
+  return [...group].sort((a, b) => a.host.localeCompare(b.host) || a.interface.localeCompare(b.interface));
+}
+
+/** The fewest ends that touch every edge. */
+function smallestCover(group: readonly EndObservation[], edges: readonly (readonly EndObservation[])[]): number {
+  if (group.length > COVER_ENDS_MAX) return 1;
+  let fewest = group.length;
+  for (let chosen = 0; chosen < 1 << group.length; chosen += 1) {
+    const ends = group.filter((_, index) => (chosen >> index) & 1);
+    if (ends.length < fewest && edges.every((edge) => edge.some((end) => ends.includes(end)))) fewest = ends.length;
+  }
+  return fewest;
+}
+
+/** The label alone, where it names one end of the group only. */
+function labels(group: readonly EndObservation[]): string[] {
+  return group.map((end) => {
+    const unique = group.filter(({ label }) => label === end.label).length === 1;
+    return unique ? end.label : `${end.host} ${nameOf(end)}`;
+  });
+}

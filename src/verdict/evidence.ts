@@ -1,0 +1,90 @@
+import { CONTROL_ARM } from '../mutation/names.js';
+import {
+  type ArmEvidence,
+  compareArms,
+  count,
+  directionEvidence,
+  type DirectionEvidence,
+  passesOften,
+} from './direction.js';
+import { predict, type Prediction } from './nat-prediction.js';
+import type { EndObservation, PathObservation, RoundObservation, RunObservation } from './observation.js';
+import type { Role } from './words.js';
+
+/** What one end's packets to the reference tell. */
+export interface ReferenceEvidence {
+  /** Control rounds of this end's own family. */
+  readonly own: readonly RoundObservation[];
+  /** Control rounds of the family that fared best on the same interface. */
+  readonly best: readonly RoundObservation[];
+  /** The reference answers here at a decided rate. */
+  readonly answers: boolean;
+  readonly arms: readonly ArmEvidence[];
+}
+
+/** Everything that the verdict on one path is drawn from. */
+export interface PathEvidence {
+  readonly run: RunObservation;
+  readonly path: PathObservation;
+  readonly ends: Readonly<Record<Role, EndObservation | null>>;
+  readonly reference: Readonly<Record<Role, ReferenceEvidence>>;
+  readonly up: DirectionEvidence;
+  readonly down: DirectionEvidence;
+  readonly predicted: Prediction;
+}
+
+export function pathEvidence(run: RunObservation, path: PathObservation): PathEvidence {
+  const ends = { client: endOf(run, path, 'client'), server: endOf(run, path, 'server') };
+  return {
+    run,
+    path,
+    ends,
+    reference: { client: referenceEvidence(run, ends.client), server: referenceEvidence(run, ends.server) },
+    up: directionEvidence('up', path.up),
+    down: directionEvidence('down', path.down),
+    predicted: predict(ends.client?.nat ?? null, ends.server?.nat ?? null),
+  };
+}
+
+export function endOf(run: RunObservation, path: PathObservation, host: Role): EndObservation | null {
+  return (
+    run.ends.find((end) => end.host === host && end.interface === path[host].interface && end.family === path.family) ??
+    null
+  );
+}
+
+export function referenceEvidence(run: RunObservation, end: EndObservation | null): ReferenceEvidence {
+  if (!end) return { own: [], best: [], answers: false, arms: [] };
+  const own = end.reference.control;
+  const siblings = run.ends.filter(({ host, interface: name }) => host === end.host && name === end.interface);
+  const best = siblings
+    .map(({ reference }) => reference.control)
+    .reduce((left, right) => (count(right).received > count(left).received ? right : left), own);
+  const answers = passesOften(count(own));
+  return { own, best, answers, arms: compareArms(end.reference, own, answers) };
+}
+
+/** Neither UDP nor TCP of the reference answered anywhere, though references were given. */
+export function referenceIsDown(run: RunObservation): boolean {
+  const asked = run.ends.some(({ reference }) => packetsTo(reference).sent > 0 || reference.tcp.tried > 0);
+  return (
+    run.references > 0 &&
+    asked &&
+    run.ends.every(({ reference }) => packetsTo(reference).received === 0 && reference.tcp.connected === 0)
+  );
+}
+
+/** Packets of every arm to the reference, and how many it answered. */
+export function packetsTo(reference: EndObservation['reference']): { sent: number; received: number } {
+  const others = reference.arms.filter(({ arm }) => arm !== CONTROL_ARM);
+  const counts = [reference.control, ...others.map(({ rounds }) => rounds)].map(count);
+  return {
+    sent: counts.reduce((sum, { sent }) => sum + sent, 0),
+    received: counts.reduce((sum, { received }) => sum + received, 0),
+  };
+}
+
+/** How people call an end: `wwan0 (o2)`. */
+export function nameOf({ interface: name, label }: { readonly interface: string; readonly label: string }): string {
+  return label === '' || label === name ? name : `${name} (${label})`;
+}
