@@ -1,4 +1,6 @@
 import type { TransportAddress } from '../base/address.js';
+import { viewOf } from '../base/bytes.js';
+import type { Random } from '../base/random.js';
 import {
   errorCode,
   hasUseCandidate,
@@ -22,6 +24,16 @@ import type { Credentials } from './types.js';
 export interface Generation {
   readonly local: Credentials;
   remote: Credentials | null;
+}
+
+/** RFC 8445 §7.3.1.1: an agent's side, and 64 random bits that decide when both claim the same. */
+export interface Role {
+  controlling: boolean;
+  tieBreaker: bigint;
+}
+
+export function newTieBreaker(random: Random): bigint {
+  return viewOf(random.bytes(8)).getBigUint64(0);
 }
 
 /** RFC 8445 §7.1: a connectivity check. */
@@ -75,7 +87,7 @@ export interface IncomingCheck {
   readonly generation: Generation;
   /** `null` where the arm strips attributes; otherwise a check has them all. */
   readonly priority: number | null;
-  readonly role: { readonly controlling: boolean; readonly tieBreaker: bigint } | null;
+  readonly role: Readonly<Role> | null;
   readonly nominates: boolean;
 }
 
@@ -128,10 +140,7 @@ export function isAuthentic(answer: StunMessage, { remote }: Generation): boolea
 }
 
 /** RFC 8445 §7.3.1.1: who changes when both ends claim one role. */
-export function resolveConflict(
-  own: { readonly controlling: boolean; readonly tieBreaker: bigint },
-  other: { readonly controlling: boolean; readonly tieBreaker: bigint },
-): 'none' | 'we-switch' | 'they-switch' {
+export function resolveConflict(own: Readonly<Role>, other: Readonly<Role>): 'none' | 'we-switch' | 'they-switch' {
   if (own.controlling !== other.controlling) return 'none';
   return own.tieBreaker >= other.tieBreaker === own.controlling ? 'they-switch' : 'we-switch';
 }

@@ -4,6 +4,8 @@ import type { Ms } from '../base/time.js';
 export interface IceTiming {
   /** Ta, RFC 8445 §14.2: between two checks or queries of this agent. Shrinks down to 5 ms where pairs are many. */
   readonly paceMs: Ms;
+  /** The wait for more candidates before the first ordinary check, as long as either end may still name some. */
+  readonly settleMs: Ms;
   /** The wait for the answer of a pair's first check; doubles with each further check of the pair. */
   readonly rtoMs: Ms;
   /** The longest wait for an answer. */
@@ -22,6 +24,7 @@ export interface IceTiming {
 
 export const DEFAULT_TIMING: IceTiming = {
   paceMs: 20,
+  settleMs: 5,
   rtoMs: 100,
   rtoMaxMs: 1000,
   sampleMs: 100,
