@@ -6,7 +6,15 @@ import { PLAIN_ARM, type ArmName } from '../mutation/names.js';
 import { readErrorCode, readMappedAddress } from '../stun/attributes.js';
 import { parseStrict, transactionKey, type StunMessage } from '../stun/message.js';
 import { TRANSACTION_ID_BYTES } from '../stun/registry.js';
-import { buildCheck, buildError, buildSuccess, inspectRequest, isAuthentic, newTieBreaker, resolveConflict } from './check.js';
+import {
+  buildCheck,
+  buildError,
+  buildSuccess,
+  inspectRequest,
+  isAuthentic,
+  newTieBreaker,
+  resolveConflict,
+} from './check.js';
 import type { Generation, IncomingCheck, Role } from './check.js';
 import { Gathering } from './gathering.js';
 import { LocalCandidates } from './local-candidates.js';

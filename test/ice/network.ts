@@ -6,6 +6,7 @@ import { IceAgent, type IceAgentOptions } from '../../src/ice/agent.js';
 import { EQUAL_POLICY } from '../../src/ice/policy.js';
 import type { Credentials, IceInput, IceOutput } from '../../src/ice/types.js';
 import { xorMappedAddress } from '../../src/stun/attributes.js';
+import { shortTermKey, signed } from '../../src/stun/integrity.js';
 import { encodeMessage, parseStrict } from '../../src/stun/message.js';
 
 export type Send = Extract<IceOutput, { type: 'send' }>;
@@ -87,6 +88,8 @@ export interface NetworkOptions {
   readonly loss?: number;
   readonly drop?: (packet: Packet) => boolean;
   readonly seed?: string | number;
+  /** Everything but the integrity is cut out of messages on the way, as in the arm `stun~attributes`. */
+  readonly strip?: boolean;
   /** What the kernel says of a send. */
   readonly refuse?: (packet: Packet) => string | null;
 }
@@ -236,7 +239,9 @@ export class Network {
       if (end.silent) continue;
       for (const [name, each] of Object.entries(end.interfaces)) {
         if (each.address !== inside || (each.nat && !mapping)) continue;
-        this.feed(end, { type: 'datagram', base: `${end.name}/${name}`, from, message: send.message, arm: send.arm });
+        const key = send.purpose === 'response' ? sender.credentials : end.credentials;
+        const message = this.options.strip ? stripped(send.message, key) : send.message;
+        this.feed(end, { type: 'datagram', base: `${end.name}/${name}`, from, message, arm: send.arm });
       }
     }
   }
@@ -264,4 +269,10 @@ export function triple(host: number): EndOptions['interfaces'] {
 
 export function single(host: number, extra: Partial<Interface> = {}): EndOptions['interfaces'] {
   return { eth0: { kind: 'ethernet', address: `203.0.113.${host}:5000`, ...extra } };
+}
+
+function stripped(message: Uint8Array, { password }: Credentials): Uint8Array {
+  const parsed = parseStrict(message);
+  if (!parsed.ok) throw new Error('not STUN');
+  return signed({ ...parsed.message, attributes: [] }, { key: shortTermKey(password) });
 }
