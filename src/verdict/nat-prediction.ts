@@ -21,14 +21,16 @@ const MAPPINGS_MAX = 4;
  * Whether two NATs as measured let a simultaneous punch through: both ends send to the address that the other learned
  * from the reference, and answer to whatever source they see (peer-reflexive).
  *
- * `unknown`: a model is missing or incomplete, the spoil test included, which only an end without translation does
- * without. `uncertain`: it depends on how the NAT reads RFC 4787, or an early packet may spoil a mapping.
+ * `unknown`: a model is missing or incomplete. The spoil test belongs to it where a punch would succeed, but for an end
+ * without translation: what fails anyway no early packet can spoil. `uncertain`: it depends on how the NAT reads RFC 4787, or an early packet may spoil a mapping.
  */
 export function predict(left: NatModel | null, right: NatModel | null): Prediction {
   const a = left && known(left);
   const b = right && known(right);
-  if (!a || !b) return 'unknown';
+  if (!left || !right || !a || !b) return 'unknown';
   const outcome = predictKnown(a, b);
+  if (outcome === 'failure') return outcome;
+  if (!spoilTested(left) || !spoilTested(right)) return 'unknown';
   return outcome === 'success' && (isSpoiled(left) || isSpoiled(right)) ? 'uncertain' : outcome;
 }
 
@@ -37,10 +39,12 @@ export function isSpoiled(nat: NatModel | null): boolean {
   return nat !== null && nat.mapping !== 'none' && (nat.spoil?.k ?? 0) > 0;
 }
 
-function known({ mapping, filtering, spoil }: NatModel): KnownNat | null {
-  if (mapping === 'unknown' || filtering === 'unknown') return null;
-  if (mapping !== 'none' && (spoil === null || spoil.n === 0)) return null;
-  return { mapping, filtering };
+function spoilTested(nat: NatModel): boolean {
+  return nat.mapping === 'none' || (nat.spoil !== null && nat.spoil.n > 0);
+}
+
+function known({ mapping, filtering }: NatModel): KnownNat | null {
+  return mapping === 'unknown' || filtering === 'unknown' ? null : { mapping, filtering };
 }
 
 export function predictKnown(a: KnownNat, b: KnownNat): 'success' | 'failure' | 'uncertain' {
