@@ -20,7 +20,7 @@ export interface ReflectorOptions {
 /** Limits, in answers; docs/decisions/reflector.md says why these. */
 export const REFLECTOR_LIMITS = {
   /** All answers together. */
-  total: { perSecond: 20_000, burst: 40_000 } satisfies Rate,
+  total: { perSecond: 5000, burst: 10_000 } satisfies Rate,
   /** Answers larger than their request, all together, and to one source prefix. */
   larger: { perSecond: 500, burst: 1000 } satisfies Rate,
   largerPerPrefix: { perSecond: 10, burst: 50 } satisfies Rate,

@@ -54,7 +54,7 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
   const nonce = random.bytes(8);
   let now = 0;
   let counter = 0;
-  let result: { value: Result } | null = null;
+  const results: Result[] = [];
 
   let burst = { from: 0, until: 0 };
   const inBurst = (length: Ms): boolean => {
@@ -94,7 +94,7 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
     const answer = recogniseReferenceAnswer(bytes, (id) => asked.get(id)?.arm);
     const query = answer && asked.get(answer.id);
     if (!socket || !answer || !query) return;
-    const { mapped, origin = null, other = null } = answer;
+    const { mapped, origin, other } = answer;
     probe.handle({ type: 'answer', socket, id: query.id, from, mapped, origin, other }, now);
   };
 
@@ -122,7 +122,7 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
           send(output);
           break;
         case 'result':
-          result = { value: output.result };
+          results.push(output.result);
       }
     }
   };
@@ -148,7 +148,7 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
   pumpReflector();
   probe.handle({ type: 'start' }, now);
   pumpProbe();
-  for (let steps = 0; result === null; steps += 1) {
+  for (let steps = 0; results.length === 0; steps += 1) {
     if (steps > 20_000 || now > 60_000) throw new Error(`no result after ${now} ms`);
     events.sort((left, right) => left.at - right.at);
     const next = events[0]?.at ?? Number.POSITIVE_INFINITY;
@@ -158,10 +158,5 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
     if (probe.deadline() <= now) probe.handle({ type: 'timeout' }, now);
     pumpProbe();
   }
-  const { value } = result as { value: Result };
-  return { result: value, elapsedMs: now, queries, stillOpen: sockets.size };
-}
-
-export function text(address: TransportAddress): string {
-  return formatTransportAddress(address);
+  return { result: results[0] as Result, elapsedMs: now, queries, stillOpen: sockets.size };
 }
