@@ -1,10 +1,5 @@
 import type { Probe, ProbeOutput } from '../../probes/probe.js';
-import {
-  formatTransportAddress,
-  sameAddress,
-  transportAddress,
-  type TransportAddress,
-} from '../../src/base/address.js';
+import { sameAddress, transportAddress, type TransportAddress } from '../../src/base/address.js';
 import { drain } from '../../src/base/machine.js';
 import { fraction, integerBetween, SeededRandom } from '../../src/base/random.js';
 import type { Ms } from '../../src/base/time.js';
