@@ -6,6 +6,7 @@ import { Driver } from '../net/driver.js';
 import type { ControlPort } from '../net/control-port.js';
 import { pinningHere } from '../net/pinning.js';
 import { systemRandom } from '../net/random.js';
+import { webrtcYardstick } from '../net/webrtc.js';
 import { reportJson } from '../report/json.js';
 import { styleOf } from '../report/style.js';
 import { renderReport } from '../report/terminal.js';
@@ -64,6 +65,7 @@ export async function runSession({ session, interfaces, port, record, log }: Ses
         log[level](fields, name);
       },
     },
+    yardstick: webrtcYardstick,
   });
   const done = driver.run();
   driver.connect(port);

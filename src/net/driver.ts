@@ -34,6 +34,8 @@ export type Yardstick = (
   role: 'client' | 'server',
   references: readonly TransportAddress[],
   channel: YardstickChannel,
+  /** Aborted when the run is over: nothing may stay open behind it. */
+  signal: AbortSignal,
 ) => Promise<readonly unknown[]>;
 
 /** What a driver does outside of the process; tests stand in. */
@@ -250,7 +252,7 @@ export class Driver {
   /** The yardstick is an extra: when it fails, the run goes on without. */
   async #measure(role: 'client' | 'server', references: readonly TransportAddress[]): Promise<readonly unknown[]> {
     try {
-      return this.#yardstick ? await this.#yardstick(role, references, this.#channel) : [];
+      return this.#yardstick ? await this.#yardstick(role, references, this.#channel, this.#abort.signal) : [];
     } catch (error) {
       this.#sink.log('warn', 'yardstick.failed', { code: errorCode(error), message: String(error) });
       return [];

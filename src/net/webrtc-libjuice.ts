@@ -1,13 +1,16 @@
-import type { WebrtcStack } from './webrtc.js';
+import type { DataChannel, PeerConnection } from 'node-datachannel';
+import { describePair, type PairEnd, type WebrtcStack } from './webrtc-stack.js';
 
 /** libjuice, through node-datachannel (libdatachannel). */
 export const libjuice: WebrtcStack = async (servers, { onSignal, onConnected, onFailed }) => {
   const { default: datachannel } = await import('node-datachannel');
   const connection = new datachannel.PeerConnection('icepath', { iceServers: [...servers] });
-  const watch = (channel: { onOpen(callback: () => void): void }): void => {
+  // The data channel has no other reference, and closes when it is collected.
+  const channels: DataChannel[] = [];
+  const watch = (channel: DataChannel): void => {
+    channels.push(channel);
     channel.onOpen(() => {
-      const pair = connection.getSelectedCandidatePair();
-      onConnected(pair && `${describe(pair.local)} ↔ ${describe(pair.remote)}`);
+      onConnected(selectedPair(connection));
     });
   };
   connection.onLocalDescription((sdp, type) => {
@@ -17,7 +20,7 @@ export const libjuice: WebrtcStack = async (servers, { onSignal, onConnected, on
     onSignal({ kind: 'candidate', candidate, mid });
   });
   connection.onStateChange((state) => {
-    if (state === 'failed') onFailed('ICE failed');
+    if (state === 'failed') onFailed('no pair works for it');
   });
   connection.onDataChannel(watch);
   return {
@@ -25,25 +28,20 @@ export const libjuice: WebrtcStack = async (servers, { onSignal, onConnected, on
       watch(connection.createDataChannel('yardstick'));
     },
     signal: (signal) => {
-      if (signal.kind === 'description') connection.setRemoteDescription(signal.sdp, signal.type);
-      else if (signal.kind === 'candidate') connection.addRemoteCandidate(signal.candidate, signal.mid);
-    },
-    close: () => {
-      connection.close();
+      try {
+        if (signal.kind === 'description') connection.setRemoteDescription(signal.sdp, signal.type);
+        else connection.addRemoteCandidate(signal.candidate, signal.mid);
+      } catch (error) {
+        // One candidate that it does not take does not decide; without a description there is nothing to decide.
+        if (signal.kind === 'description') onFailed(String(error));
+      }
     },
   };
 };
 
-function describe({
-  address,
-  port,
-  type,
-  transportType,
-}: {
-  address: string;
-  port: number;
-  type: string;
-  transportType: string;
-}): string {
-  return `${transportType} ${address}:${String(port)} (${type})`;
+function selectedPair(connection: PeerConnection): string | null {
+  const pair = connection.getSelectedCandidatePair();
+  if (!pair) return null;
+  const end = ({ transportType, ...rest }: typeof pair.local): PairEnd => ({ protocol: transportType, ...rest });
+  return describePair(end(pair.local), end(pair.remote));
 }

@@ -1,4 +1,4 @@
-import type { Signal, WebrtcStack } from './webrtc.js';
+import { describePair, type PairEnd, type Signal, type WebrtcStack } from './webrtc-stack.js';
 
 interface Description {
   readonly type: 'offer' | 'answer';
@@ -15,8 +15,7 @@ interface Connection {
   setRemoteDescription(description: Description): Promise<void>;
   addIceCandidate(candidate: { readonly candidate: string; readonly sdpMid: string }): Promise<void>;
   createDataChannel(label: string): { onopen: (() => void) | null };
-  getStats(): Promise<ReadonlyMap<string, unknown>>;
-  close(): void;
+  getStats(): Promise<ReadonlyMap<string, Stats>>;
   onicecandidate:
     | ((event: { readonly candidate: { readonly candidate: string; readonly sdpMid: string | null } | null }) => void)
     | null;
@@ -33,15 +32,13 @@ interface Wrtc {
 export const libwebrtc: WebrtcStack = async (servers, { onSignal, onConnected, onFailed }) => {
   const { default: wrtc } = (await import('@roamhq/wrtc')) as unknown as { readonly default: Wrtc };
   const connection = new wrtc.RTCPeerConnection({ iceServers: servers.map((urls) => ({ urls })) });
-  let chain = Promise.resolve();
   // Descriptions and candidates are taken in the order in which they came.
-  const next = (work: () => Promise<unknown>): void => {
-    chain = chain.then(work).then(
-      () => undefined,
-      (error: unknown) => {
-        onFailed(String(error));
-      },
-    );
+  let chain = Promise.resolve();
+  const next = (work: () => Promise<unknown>, failed: (error: unknown) => void): void => {
+    chain = chain.then(work).then(() => undefined, failed);
+  };
+  const refused = (error: unknown): void => {
+    onFailed(String(error));
   };
   const describe = async (type: 'offer' | 'answer'): Promise<void> => {
     await connection.setLocalDescription(
@@ -53,7 +50,7 @@ export const libwebrtc: WebrtcStack = async (servers, { onSignal, onConnected, o
     if (signal.kind === 'description') {
       await connection.setRemoteDescription({ type: signal.type, sdp: signal.sdp });
       if (signal.type === 'offer') await describe('answer');
-    } else if (signal.kind === 'candidate') {
+    } else {
       await connection.addIceCandidate({ candidate: signal.candidate, sdpMid: signal.mid });
     }
   };
@@ -62,7 +59,7 @@ export const libwebrtc: WebrtcStack = async (servers, { onSignal, onConnected, o
       onSignal({ kind: 'candidate', candidate: candidate.candidate, mid: candidate.sdpMid ?? '0' });
   };
   connection.onconnectionstatechange = () => {
-    if (connection.connectionState === 'failed') onFailed('ICE failed');
+    if (connection.connectionState === 'failed') onFailed('no pair works for it');
   };
   return {
     offer: () => {
@@ -70,19 +67,21 @@ export const libwebrtc: WebrtcStack = async (servers, { onSignal, onConnected, o
       channel.onopen = () => {
         void selectedPair(connection).then(onConnected);
       };
-      next(() => describe('offer'));
+      next(() => describe('offer'), refused);
     },
     signal: (signal) => {
-      next(() => take(signal));
-    },
-    close: () => {
-      connection.close();
+      // One candidate that it does not take does not decide; without a description there is nothing to decide.
+      next(() => take(signal), signal.kind === 'description' ? refused : () => undefined);
     },
   };
 };
 
-interface CandidateStats {
-  readonly ip?: string;
+/** What is used of the statistics (W3C webrtc-stats): the transport names the selected pair, the pair its two ends. */
+interface Stats {
+  readonly type: string;
+  readonly selectedCandidatePairId?: string;
+  readonly localCandidateId?: string;
+  readonly remoteCandidateId?: string;
   readonly address?: string;
   readonly port?: number;
   readonly protocol?: string;
@@ -91,18 +90,12 @@ interface CandidateStats {
 
 async function selectedPair(connection: Connection): Promise<string | null> {
   const stats = await connection.getStats();
-  const all = [...stats.values()] as ({
-    readonly type: string;
-    readonly state?: string;
-    readonly nominated?: boolean;
-  } & Record<string, unknown>)[];
-  const pair = all.find(
-    ({ type, state, nominated }) => type === 'candidate-pair' && state === 'succeeded' && nominated === true,
-  );
+  const transport = [...stats.values()].find(({ type }) => type === 'transport');
+  const pair = stats.get(transport?.selectedCandidatePairId ?? '');
   if (!pair) return null;
-  const name = (id: unknown): string => {
-    const { ip, address, port, protocol, candidateType } = (stats.get(String(id)) ?? {}) as CandidateStats;
-    return `${protocol ?? '?'} ${address ?? ip ?? '?'}:${String(port ?? '?')} (${candidateType ?? '?'})`;
+  const end = (id = ''): PairEnd => {
+    const { protocol = '?', address = '?', port = 0, candidateType: type = '?' } = stats.get(id) ?? {};
+    return { protocol, address, port, type };
   };
-  return `${name(pair.localCandidateId)} ↔ ${name(pair.remoteCandidateId)}`;
+  return describePair(end(pair.localCandidateId), end(pair.remoteCandidateId));
 }

@@ -267,6 +267,27 @@ describe('the far end', () => {
     expect(types(machine)).not.toContain('message');
   });
 
+  test('a yardstick is told that the run is over', async () => {
+    let over: AbortSignal | undefined;
+    const machine = new Scripted((input, { outputs }) => {
+      if (input.type === 'start') outputs.push({ type: 'yardstick', role: 'server', references: [] });
+      else outputs.push({ type: 'finished' });
+    });
+    const driver = drive(machine, {
+      yardstick: (_role, _references, _channel, signal) => {
+        over = signal;
+        return new Promise(() => undefined);
+      },
+    });
+    const done = driver.run();
+    await vi.waitFor(() => {
+      expect(over?.aborted).toBe(false);
+    });
+    driver.interrupt();
+    await done;
+    expect(over?.aborted).toBe(true);
+  });
+
   test('a yardstick that fails costs its results, not the run', async () => {
     const logged: string[] = [];
     const machine = new Scripted((input, { outputs }) => {
