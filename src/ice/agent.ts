@@ -1,6 +1,5 @@
 import { sameAddress, type TransportAddress } from '../base/address.js';
 import { Queue, type Machine } from '../base/machine.js';
-import type { Random } from '../base/random.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import { PLAIN_ARM, type ArmName } from '../mutation/names.js';
 import { readErrorCode, readMappedAddress } from '../stun/attributes.js';
@@ -20,31 +19,13 @@ import { Gathering } from './gathering.js';
 import { LocalCandidates } from './local-candidates.js';
 import type { SentCheck } from './outstanding.js';
 import type { Pair } from './pair.js';
+import type { IceAgentOptions } from './options.js';
 import { Pairs } from './pairs.js';
-import type { Policy } from './policy.js';
 import { RemoteCandidates } from './remote-candidates.js';
 import { DEFAULT_TIMING, pace, type IceTiming } from './timing.js';
 import type { Base, BaseId, Candidate, Credentials, IceInput, IceOutput, LocalCandidate, PairView } from './types.js';
 
-export interface IceAgentOptions {
-  readonly controlling: boolean;
-  /** 64 random bits (RFC 8445 §7.3.1.1). */
-  readonly tieBreaker: bigint;
-  readonly credentials: Credentials;
-  readonly random: Random;
-  readonly policy: Policy;
-  /** `all`: every pair gets its checks and every valid one is kept; `first-only`: plain ICE, one pair is wanted. */
-  readonly mode: 'all' | 'first-only';
-  /** STUN servers. */
-  readonly servers: readonly TransportAddress[];
-  /** The arm of checks, until `pair-arm` says otherwise. */
-  readonly arm: ArmName;
-  /** Checks on a pair before it is given up; in mode `all` also those of a pair that is valid. Default 7. */
-  readonly checksPerPair?: number;
-  /** RFC 8445 §6.1.2.5. Default 100. */
-  readonly mostPairs?: number;
-  readonly timing?: Partial<IceTiming>;
-}
+export type { IceAgentOptions };
 
 /** A full ICE agent (RFC 8445) of one component, without sockets or clocks. Departures: docs/ice.md. */
 export class IceAgent implements Machine<IceInput, IceOutput> {
@@ -137,11 +118,9 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
       case 'pair-arm':
         this.#pairs.changeArm(input.pair, input.arm);
         break;
-      case 'verify': {
-        const pair = this.#pairs.list.find(input.pair);
-        if (pair?.valid) pair.consentDueAt = now;
+      case 'verify':
+        this.#pairs.verify(input.pair, now);
         break;
-      }
       case 'reflexive':
         this.#addReflexive(input.base, input.mapped, null);
         break;
@@ -197,26 +176,20 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
     if (!remote) return;
     const transactionId = this.#options.random.bytes(TRANSACTION_ID_BYTES);
     const transaction = transactionKey(transactionId);
-    const nominates = this.#role.controlling && pair.nominating;
+    const { controlling, tieBreaker } = this.#role;
+    const nominates = controlling && pair.nominating;
     const message = buildCheck({
       transactionId,
       local,
       remote,
       priority: this.#locals.checkPriority(pair.host.base),
-      controlling: this.#role.controlling,
-      tieBreaker: this.#role.tieBreaker,
+      controlling,
+      tieBreaker,
       nominate: nominates,
     });
     const to = pair.remote.address;
     if (purpose === 'consent') pair.requestsSent += 1;
-    this.#pairs.outstanding.add(transaction, {
-      pair,
-      to,
-      sentAt: now,
-      controlling: this.#role.controlling,
-      nominates,
-      purpose,
-    });
+    this.#pairs.outstanding.add(transaction, { pair, to, sentAt: now, controlling, nominates, purpose });
     this.#outputs.push({
       type: 'send',
       base: pair.host.base,

@@ -79,7 +79,8 @@ export class LocalCandidates {
     server: TransportAddress | null,
   ): LocalCandidate | null {
     const host = this.host(base);
-    if (!host || this.#reflexive.length >= MOST_REFLEXIVE || this.find(base, mapped)) return null;
+    if (host?.address.family !== mapped.family || this.#reflexive.length >= MOST_REFLEXIVE || this.find(base, mapped))
+      return null;
     const candidate: LocalCandidate = {
       ...host,
       type,

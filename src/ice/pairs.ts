@@ -1,25 +1,18 @@
 import type { Queue } from '../base/machine.js';
-import type { Random } from '../base/random.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ArmName } from '../mutation/names.js';
 import type { Generation, Role } from './check.js';
 import { Checklist } from './checklist.js';
 import { Consent } from './consent.js';
 import { Nomination } from './nomination.js';
+import type { IceAgentOptions } from './options.js';
 import { Outstanding, type SentCheck } from './outstanding.js';
 import { isPairable, Pair, pairId } from './pair.js';
-import type { Policy } from './policy.js';
 import type { IceTiming } from './timing.js';
 import type { BaseId, Candidate, IceOutput, LocalCandidate } from './types.js';
 
-export interface PairsOptions {
-  readonly policy: Policy;
-  readonly mode: 'all' | 'first-only';
-  readonly arm: ArmName;
-  readonly checksPerPair: number;
-  readonly mostPairs: number;
-  readonly random: Random;
-}
+export type PairsOptions = Pick<IceAgentOptions, 'policy' | 'mode' | 'arm' | 'random'> &
+  Required<Pick<IceAgentOptions, 'checksPerPair' | 'mostPairs'>>;
 
 /** What becomes of pairs: valid, nominated, selected, lost; and that the agent's caller hears of it. */
 export class Pairs {
@@ -65,6 +58,8 @@ export class Pairs {
   form(host: LocalCandidate, remote: Candidate, generation: Generation, urgent: boolean): Pair | null {
     if (!isPairable(host, remote)) return null;
     const known = this.#list.find(pairId(host.base, remote.address));
+    // A peer-reflexive candidate goes with the base that it was heard on, not with others (RFC 8445 §7.3.1.3).
+    if (!known && remote.type === 'prflx' && !urgent) return null;
     const pair = known ?? new Pair(host, remote, this.#options.arm, generation);
     pair.remote = remote;
     pair.prioritise(this.#options.policy, this.#role.controlling);
@@ -113,6 +108,12 @@ export class Pairs {
     this.consent.stop(pair);
     Object.assign(pair, { arm, valid: false, lost: false, stopped: false, nominating: false, checks: 0, refusals: 0 });
     this.#list.move(pair, 'waiting');
+  }
+
+  /** A valid pair's next consent check goes out now. */
+  verify(id: string, now: Ms): void {
+    const pair = this.#list.find(id);
+    if (pair?.valid) pair.consentDueAt = now;
   }
 
   loseBase(base: BaseId): void {
