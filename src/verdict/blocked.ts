@@ -1,5 +1,5 @@
-import { count, type DirectionEvidence, pairedRounds, passesOften } from './direction.js';
-import { nameOf, packetsTo, type PathEvidence, referenceEvidence } from './evidence.js';
+import { count, type DirectionEvidence, pairedRounds } from './direction.js';
+import { nameOf, packetsTo, type PathEvidence } from './evidence.js';
 import { localFault } from './faults.js';
 import { readIcmp } from './icmp.js';
 import { isSpoiled } from './nat-prediction.js';
@@ -156,7 +156,7 @@ function boundaryCondition(prefix: string, p: number, rounds: number): Condition
  * UDP on another. `null` where nothing hints at it (the reference was never asked, or answered).
  */
 export function udpBlockConditions(evidence: PathEvidence, host: Role): Condition[] | null {
-  const { run, path, ends } = evidence;
+  const { run, path, ends, references } = evidence;
   const end = ends[host];
   const control = count(evidence.reference[host].own);
   if (!end || control.sent === 0 || packetsTo(end.reference).received > 0 || end.reference.tcp.connected === 0)
@@ -165,7 +165,7 @@ export function udpBlockConditions(evidence: PathEvidence, host: Role): Conditio
     (other) =>
       other.family === end.family &&
       !(other.host === end.host && other.interface === end.interface) &&
-      passesOften(count(referenceEvidence(run, other).own)),
+      references.get(other)?.answers === true,
   );
   const packets = packetsThrough(evidence, end);
   const lost = (1 - ALIVE_SHARE) ** packets.sent;

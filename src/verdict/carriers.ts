@@ -1,5 +1,5 @@
-import { type Accusation, accusations, Clearances, crossesPublicNetwork, filtersStunToReference } from './clearing.js';
-import { nameOf } from './evidence.js';
+import { type Accusation, accusations, Clearances, crossesPublicNetwork, filterStunToReference } from './clearing.js';
+import { nameOf, type References } from './evidence.js';
 import { isSpoiled } from './nat-prediction.js';
 import type { EndObservation, RunObservation } from './observation.js';
 import type { PathVerdict } from './path.js';
@@ -10,8 +10,12 @@ import type { CarrierVerdict } from './words.js';
 const COVER_ENDS_MAX = 12;
 
 /** What is said of each end's carrier. An Ethernet end has one only where it reaches the reference by itself. */
-export function judgeCarriers(run: RunObservation, paths: readonly PathVerdict[]): CarrierReport[] {
-  const cases = new Cases(run, paths);
+export function judgeCarriers(
+  run: RunObservation,
+  paths: readonly PathVerdict[],
+  references: References,
+): CarrierReport[] {
+  const cases = new Cases(run, paths, references);
   return run.ends.filter(hasCarrier).map((end) => {
     const own = paths.filter((path) => path.evidence.ends[end.host] === end);
     return {
@@ -35,18 +39,16 @@ class Cases {
   readonly open: readonly Accusation[];
   readonly unexplained: readonly Accusation[];
 
-  constructor(run: RunObservation, paths: readonly PathVerdict[]) {
+  constructor(run: RunObservation, paths: readonly PathVerdict[], references: References) {
     const all = accusations(run, paths, new Clearances(run, paths));
     const single = all.flatMap(({ kind, suspects, because }) =>
       suspects.length === 1 ? suspects.map((end) => ({ kind, end, because })) : [],
     );
-    const byReference = run.ends
-      .filter((end) => filtersStunToReference(run, end))
-      .map((end) => ({
-        kind: 'stun' as const,
-        end,
-        because: "plain STUN dies on the way to the reference, where the control and another end's STUN arrive",
-      }));
+    const byReference = filterStunToReference(references).map((end) => ({
+      kind: 'stun' as const,
+      end,
+      because: "plain STUN dies on the way to the reference, where the control and another end's STUN arrive",
+    }));
     this.#proven = [...single, ...byReference];
     // Where one suspect is convicted the way is explained, and proves nothing about the other.
     this.open = all.filter(

@@ -1,7 +1,7 @@
 import { inPrefix, scopeOf } from '../base/address.js';
 import { PLAIN_ARM } from '../mutation/names.js';
 import { armOf, type DirectionEvidence } from './direction.js';
-import { type PathEvidence, referenceEvidence } from './evidence.js';
+import type { PathEvidence, References } from './evidence.js';
 import { senderSide } from './icmp.js';
 import type { EndObservation, RunObservation } from './observation.js';
 import type { PathVerdict } from './path.js';
@@ -121,14 +121,14 @@ function udpPasses({ path }: PathEvidence, { control, controlPasses }: Direction
   return controlPasses || (path.valid !== null && control.sent < CONTROL_MIN);
 }
 
-/** STUN that dies on the way to the reference, though the control passes there and another end's STUN is answered. */
-export function filtersStunToReference(run: RunObservation, end: EndObservation): boolean {
-  const fares = (of: EndObservation): string | undefined =>
-    referenceEvidence(run, of).arms.find(({ arm }) => arm === PLAIN_ARM)?.outcome;
-  return (
-    fares(end) === 'fails' &&
-    run.ends.some((other) => other !== end && other.family === end.family && fares(other) === 'passes')
-  );
+/** The ends whose STUN dies on the way to the reference, though the control passes and another end's STUN is answered. */
+export function filterStunToReference(references: References): EndObservation[] {
+  const fares = [...references].map(([end, { arms }]) => ({
+    end,
+    outcome: arms.find(({ arm }) => arm === PLAIN_ARM)?.outcome,
+  }));
+  const answered = new Set(fares.filter(({ outcome }) => outcome === 'passes').map(({ end }) => end.family));
+  return fares.filter(({ end, outcome }) => outcome === 'fails' && answered.has(end.family)).map(({ end }) => end);
 }
 
 /**

@@ -22,39 +22,50 @@ export interface ReferenceEvidence {
   readonly arms: readonly ArmEvidence[];
 }
 
+export type References = ReadonlyMap<EndObservation, ReferenceEvidence>;
+
 /** Everything that the verdict on one path is drawn from. */
 export interface PathEvidence {
   readonly run: RunObservation;
   readonly path: PathObservation;
   readonly ends: Readonly<Record<Role, EndObservation | null>>;
   readonly reference: Readonly<Record<Role, ReferenceEvidence>>;
+  /** Of every end of the run. */
+  readonly references: References;
   readonly up: DirectionEvidence;
   readonly down: DirectionEvidence;
   readonly predicted: Prediction;
 }
 
-export function pathEvidence(run: RunObservation, path: PathObservation): PathEvidence {
+export function pathEvidence(run: RunObservation, path: PathObservation, references: References): PathEvidence {
   const ends = { client: endOf(run, path, 'client'), server: endOf(run, path, 'server') };
+  const referenceOf = (end: EndObservation | null): ReferenceEvidence => (end && references.get(end)) ?? UNASKED;
   return {
     run,
     path,
     ends,
-    reference: { client: referenceEvidence(run, ends.client), server: referenceEvidence(run, ends.server) },
+    reference: { client: referenceOf(ends.client), server: referenceOf(ends.server) },
+    references,
     up: directionEvidence('up', path.up),
     down: directionEvidence('down', path.down),
     predicted: predict(ends.client?.nat ?? null, ends.server?.nat ?? null),
   };
 }
 
-export function endOf(run: RunObservation, path: PathObservation, host: Role): EndObservation | null {
+const UNASKED: ReferenceEvidence = { own: [], best: [], answers: false, arms: [] };
+
+function endOf(run: RunObservation, path: PathObservation, host: Role): EndObservation | null {
   return (
     run.ends.find((end) => end.host === host && end.interface === path[host].interface && end.family === path.family) ??
     null
   );
 }
 
-export function referenceEvidence(run: RunObservation, end: EndObservation | null): ReferenceEvidence {
-  if (!end) return { own: [], best: [], answers: false, arms: [] };
+export function referencesOf(run: RunObservation): References {
+  return new Map(run.ends.map((end) => [end, referenceEvidence(run, end)]));
+}
+
+function referenceEvidence(run: RunObservation, end: EndObservation): ReferenceEvidence {
   const own = end.reference.control;
   const siblings = run.ends.filter(({ host, interface: name }) => host === end.host && name === end.interface);
   const best = siblings

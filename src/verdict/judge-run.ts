@@ -2,7 +2,7 @@ import { CONTROL_ARM } from '../mutation/names.js';
 import { adviceOf } from './advice.js';
 import { judgeCarriers } from './carriers.js';
 import { armOf, count, type Count, type DirectionEvidence } from './direction.js';
-import { pathEvidence } from './evidence.js';
+import { pathEvidence, referencesOf } from './evidence.js';
 import { exitOf } from './exit.js';
 import { seconds } from './faults.js';
 import type { EndObservation, RunObservation } from './observation.js';
@@ -23,8 +23,9 @@ import type { Direction } from './words.js';
 
 /** What a run observed → its report (`icepath.report/1`). Pure: an old record is judged as the run itself was. */
 export function judgeRun(run: RunObservation): Report {
-  const verdicts = run.paths.map((path) => judgePath(pathEvidence(run, path)));
-  const carriers = judgeCarriers(run, verdicts);
+  const references = referencesOf(run);
+  const verdicts = run.paths.map((path) => judgePath(pathEvidence(run, path, references)));
+  const carriers = judgeCarriers(run, verdicts, references);
   return {
     schema: 'icepath.report/1',
     run: {

@@ -5,6 +5,7 @@ import { faultOf, type Fault } from './faults.js';
 import { everyStunArmFails, filteredFields, stunFailsIn } from './fields.js';
 import { describeIcmp, type PathIcmp, readIcmp } from './icmp.js';
 import { isSpoiled } from './nat-prediction.js';
+import { ALPHA, clopperPearson } from './statistics.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
 
 /** Checks that the far end logged and left unanswered before it is called unresponsive: fewer may be the run's end. */
@@ -330,14 +331,20 @@ function failed(evidence: PathEvidence): Finding | null {
           : 'whether such NATs can be punched depends on details that were not measured';
     return { state: 'failed', cause: 'nat-incompatible', why: `${models}: ${reason}` };
   }
-  if (up.controlPasses && down.controlPasses) {
-    return {
-      state: 'failed',
-      cause: null,
-      why: `${up.control.received} of ${up.control.sent} control packets arrived up and ${down.control.received} of ${down.control.sent} down, yet no check succeeded`,
-    };
-  }
-  return null;
+  if (lossExplainsChecks(up, down)) return null;
+  return {
+    state: 'failed',
+    cause: null,
+    why: `${up.control.received} of ${up.control.sent} control packets arrived up and ${down.control.received} of ${down.control.sent} down, yet no check succeeded`,
+  };
+}
+
+/** Whether all checks may have been lost at the control's own rate of loss: each needs both ways. */
+function lossExplainsChecks(up: DirectionEvidence, down: DirectionEvidence): boolean {
+  if (!up.controlPasses || !down.controlPasses) return true;
+  const low = ({ control }: DirectionEvidence): number => clopperPearson(control.received, control.sent).low;
+  const checks = up.observed.checksSent + down.observed.checksSent;
+  return (1 - low(up) * low(down)) ** checks > ALPHA;
 }
 
 function undecided({ up, down }: PathEvidence, conditions: readonly Condition[]): Finding {

@@ -17,7 +17,7 @@ const NATS: KnownNat[] = MAPPINGS.flatMap((mapping) => FILTERINGS.map((filtering
  *    a. It must not ask for the port (else it is deaf). b. Where either keeps one port per address (ADM) the pair settles.
  *    c. Both APDM: every answer is from another port again, unless the reply reuses the mapping: uncertain.
  */
-function byRule(a: KnownNat, b: KnownNat): string {
+function byRule(a: KnownNat, b: KnownNat): 'success' | 'failure' | 'uncertain' {
   const keeps = ({ mapping }: KnownNat): boolean => mapping === 'none' || mapping === 'eim';
   if (keeps(a) && keeps(b)) return 'success';
   if (keeps(a) || keeps(b)) return (keeps(a) ? a : b).filtering === 'apdf' ? 'failure' : 'success';
@@ -25,13 +25,14 @@ function byRule(a: KnownNat, b: KnownNat): string {
     [a, b],
     [b, a],
   ].filter(([open]) => open?.filtering === 'eif') as [KnownNat, KnownNat][];
-  const outcomes = strangers.map(([open, other]) => {
+  const outcomes = strangers.map(([open, other]): 'success' | 'failure' | 'uncertain' => {
     if (open.mapping === 'adm') return other.filtering === 'apdf' ? 'failure' : 'success';
     // An APDM with EIF answers from a fresh port, or from the one that heard: then even APDF has sent there.
     if (other.filtering === 'apdf') return 'uncertain';
     return other.mapping === 'adm' ? 'success' : 'uncertain';
   });
-  return ['success', 'uncertain'].find((outcome) => outcomes.includes(outcome)) ?? 'failure';
+  if (outcomes.includes('success')) return 'success';
+  return outcomes.includes('uncertain') ? 'uncertain' : 'failure';
 }
 
 describe('predictKnown', () => {
