@@ -13,6 +13,7 @@ const tell = (message: FromWorker): void => {
 
 // Native threads would outlive the parent.
 process.on('disconnect', () => process.exit());
+if (!process.connected) process.exit();
 
 try {
   const peer = await open(servers, {

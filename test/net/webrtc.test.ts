@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parseTransportAddress } from '../../src/base/address.js';
 import type { Yardstick, YardstickChannel } from '../../src/net/driver.js';
@@ -275,6 +276,19 @@ describe('the stacks, each peer in a process of its own', () => {
     expect(await measure(yardstickWith({ open: broken, patienceMs }), there)).toEqual(
       missed('not available here: its process ended with exit code 1'),
     );
+  });
+
+  test('a worker ends with its parent, also while it loads', async () => {
+    for (const name of ['libjuice', 'libwebrtc']) {
+      const [early, late] = [0, 1].map(() => launched([name], { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] }));
+      early?.disconnect();
+      late?.once('message', () => {
+        late.disconnect();
+      });
+      for (const child of [early, late]) {
+        if (child?.exitCode === null) expect(await once(child, 'exit')).toEqual([0, null]);
+      }
+    }
   });
 
   describeWith(['root', 'ip', 'node-datachannel', '@roamhq/wrtc'], 'between two hosts', () => {
