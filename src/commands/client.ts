@@ -6,6 +6,7 @@ import { listInterfaces, parseInterfaceOption, selectInterfaces } from '../net/i
 import { ClientSession } from '../session/client.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { defineCommand, EXIT } from './command.js';
+import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import {
   argument,
@@ -61,6 +62,7 @@ export const clientCommand = defineCommand({
     verbose: verboseOption,
   },
   run: async (options, io) => {
+    const interruption = new Interruption(io.stderr);
     const log = createLog(options, io.stderr, io.env);
     const invite = parseInvite(options.invite);
     const policy = (options.prefer ?? DEFAULT_POLICY).join(',');
@@ -83,7 +85,8 @@ export const clientCommand = defineCommand({
       },
       { ...sessionOptions(log), references },
     );
-    const report = await runSession({ session, interfaces, port, record: options.record, log });
+    const report = await runSession({ session, interfaces, port, record: options.record, log, interruption });
+    interruption.release();
     if (!report) throw peerGone();
     printReport(report, options.json, io);
     return report.exit.code === 0 ? EXIT.ok : report.exit.code;

@@ -16,6 +16,7 @@ import { ServerSession } from '../session/server.js';
 import type { Report } from '../verdict/report.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { defineCommand, EXIT, type CommandIo } from './command.js';
+import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import { jsonOption, recordOption, verboseOption } from './options.js';
 import { printReport, runSession, sessionOptions } from './run-session.js';
@@ -44,9 +45,10 @@ export const demoCommand = defineCommand({
   examples: [['icepath demo', 'a server and a client over loopback addresses']],
   options: { json: jsonOption, record: recordOption, verbose: verboseOption },
   run: async (options, io) => {
+    const interruption = new Interruption(io.stderr);
     const log = createLog(options, io.stderr, io.env);
     if (!options.json) io.stdout.write(INTRODUCTION);
-    const report = await runOnLoopback(options.record, log);
+    const report = await runOnLoopback(options.record, log, interruption);
     printReport(report, options.json, io);
     if (!options.json) io.stdout.write(MEANING);
     if (report.exit.code === EXIT.interrupted) return EXIT.interrupted;
@@ -62,7 +64,7 @@ function verdictOf(report: Report, { stderr }: CommandIo): number {
 }
 
 /** The three programs of a real run in one process. */
-async function runOnLoopback(record: string | undefined, log: Logger): Promise<Report> {
+async function runOnLoopback(record: string | undefined, log: Logger, interruption: Interruption): Promise<Report> {
   const at = (await hasLoopbackNet()) ? (host: number, index: number) => `127.0.${host}.${index}` : () => '127.0.0.1';
   const reference = transportAddress(at(9, 1), await freePort(at(9, 1)));
   const alternate =
@@ -89,6 +91,7 @@ async function runOnLoopback(record: string | undefined, log: Logger): Promise<R
         port,
         record: undefined,
         log: quiet,
+        interruption: null,
       });
     },
   });
@@ -107,7 +110,14 @@ async function runOnLoopback(record: string | undefined, log: Logger): Promise<R
       },
       { ...common, name: 'laptop', references: [reference] },
     );
-    const report = await runSession({ session, interfaces: standIns(at, 1, 'wwan0', 'cellular'), port, record, log });
+    const report = await runSession({
+      session,
+      interfaces: standIns(at, 1, 'wwan0', 'cellular'),
+      port,
+      record,
+      log,
+      interruption,
+    });
     if (!report) throw new Error('the demo ended before it began');
     return report;
   } finally {

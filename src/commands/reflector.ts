@@ -5,9 +5,9 @@ import { listenReflectorTcp } from '../net/reflector-tcp.js';
 import { Reflector } from '../session/reflector.js';
 import { answerTcp } from '../session/reflector-tcp.js';
 import { defineCommand, EXIT } from './command.js';
+import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import { badValue, listenOption, parseListen, single, verboseOption } from './options.js';
-import { onInterrupt } from './run-session.js';
 
 const DEFAULT_LISTEN = transportAddress('0.0.0.0', 3478);
 
@@ -27,6 +27,7 @@ export const reflectorCommand = defineCommand({
     verbose: verboseOption,
   },
   run: async (options, io) => {
+    const interruption = new Interruption(io.stderr);
     const log = createLog({ json: false, verbose: options.verbose }, io.stderr, io.env);
     const listen = options.listen ?? DEFAULT_LISTEN;
     const alternate = options.alternate ?? null;
@@ -48,21 +49,18 @@ export const reflectorCommand = defineCommand({
       ...ports.map((port) => ({ ...listen, port })),
     ];
     const stops: (() => Promise<void>)[] = [];
-    const state = { interrupted: false };
-    const release = onInterrupt(() => {
-      state.interrupted = true;
-      driver.interrupt();
-    });
     try {
       for (const place of places) stops.push(await listenReflectorTcp(place, answerTcp));
-      await driver.run();
+      await interruption.during(driver.run(), () => {
+        driver.interrupt();
+      });
     } finally {
-      release();
+      interruption.release();
       driver.stop();
       await Promise.all(stops.map((stop) => stop()));
     }
     if (reflector.failure) throw reflector.failure;
-    return state.interrupted ? EXIT.interrupted : EXIT.ok;
+    return interruption.happened ? EXIT.interrupted : EXIT.ok;
   },
 });
 

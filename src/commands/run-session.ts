@@ -15,6 +15,7 @@ import type { RecordEvent } from '../session/record.js';
 import type { Session, SessionOptions } from '../session/session.js';
 import type { Report } from '../verdict/report.js';
 import type { CommandIo } from './command.js';
+import type { Interruption } from './interrupt.js';
 import { RecordWriter } from './record-writer.js';
 import { VERSION } from './version.js';
 
@@ -43,13 +44,22 @@ export interface SessionRun {
   readonly port: ControlPort;
   readonly record: string | undefined;
   readonly log: Logger;
+  /** Who tells of Ctrl-C; `null`: somebody else in this process. */
+  readonly interruption: Interruption | null;
 }
 
 /**
  * Runs one session to its end on real sockets; Ctrl-C ends it with what is known. Resolves with its report, `null`
  * where the far end was gone before the run began.
  */
-export async function runSession({ session, interfaces, port, record, log }: SessionRun): Promise<Report | null> {
+export async function runSession({
+  session,
+  interfaces,
+  port,
+  record,
+  log,
+  interruption,
+}: SessionRun): Promise<Report | null> {
   const writer =
     record === undefined
       ? null
@@ -69,31 +79,14 @@ export async function runSession({ session, interfaces, port, record, log }: Ses
   });
   const done = driver.run();
   driver.connect(port);
-  const release = onInterrupt(() => {
-    driver.interrupt();
-  });
   try {
-    await done;
+    await (interruption?.during(done, () => {
+      driver.interrupt();
+    }) ?? done);
   } finally {
-    release();
     writer?.close();
   }
   return session.events.length > 0 ? judge(session.events) : null;
-}
-
-/** Calls back at the first Ctrl-C (or SIGTERM); a second one ends the process as usual. Returns how to stop listening. */
-export function onInterrupt(interrupted: () => void): () => void {
-  const handler = (): void => {
-    release();
-    interrupted();
-  };
-  const release = (): void => {
-    process.off('SIGINT', handler);
-    process.off('SIGTERM', handler);
-  };
-  process.on('SIGINT', handler);
-  process.on('SIGTERM', handler);
-  return release;
 }
 
 export function printReport(report: Report, json: boolean, { stdout, env }: CommandIo): void {

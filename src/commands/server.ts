@@ -6,6 +6,7 @@ import { systemRandom } from '../net/random.js';
 import { ServerSession } from '../session/server.js';
 import { interfaceOption } from './client.js';
 import { defineCommand, EXIT } from './command.js';
+import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import {
   jsonOption,
@@ -17,7 +18,7 @@ import {
   verboseOption,
 } from './options.js';
 import { resolveAll } from './resolve.js';
-import { onInterrupt, printReport, runSession, sessionOptions } from './run-session.js';
+import { printReport, runSession, sessionOptions } from './run-session.js';
 
 const SECRET_BYTES = 16;
 
@@ -39,6 +40,7 @@ export const serverCommand = defineCommand({
     verbose: verboseOption,
   },
   run: async (options, io) => {
+    const interruption = new Interruption(io.stderr);
     const log = createLog(options, io.stderr, io.env);
     // A wrong --interface is said now, not when a client comes.
     selectInterfaces(listInterfaces(), options.interface);
@@ -57,15 +59,11 @@ export const serverCommand = defineCommand({
     });
     const line = `${formatInvite(control.invite)}\n`;
     (options.json ? io.stderr : io.stdout).write(line);
-    let interrupted = false;
     try {
       for (let served = 0; served === 0 || !options.once; served += 1) {
-        const release = onInterrupt(() => {
-          interrupted = true;
+        const port = await interruption.during(clients.next(), () => {
           clients.end();
         });
-        const port = await clients.next();
-        release();
         if (!port) break;
         log.info({ client: port.peerAddress }, 'client');
         const session = new ServerSession({
@@ -74,17 +72,15 @@ export const serverCommand = defineCommand({
           pin: options.pin === undefined ? null : options.pin === 'auto',
         });
         const interfaces = selectInterfaces(listInterfaces(), options.interface);
-        const report = await runSession({ session, interfaces, port, record: options.record, log });
+        const report = await runSession({ session, interfaces, port, record: options.record, log, interruption });
         if (report) printReport(report, options.json, io);
-        if (report?.exit.code === EXIT.interrupted) {
-          interrupted = true;
-          break;
-        }
+        if (interruption.happened) break;
       }
     } finally {
+      interruption.release();
       await control.close();
     }
-    return interrupted ? EXIT.interrupted : EXIT.ok;
+    return interruption.happened ? EXIT.interrupted : EXIT.ok;
   },
 });
 

@@ -63,7 +63,10 @@ export class ClientSession extends Session {
 
   protected override received(message: ControlMessage): void {
     if (message.type === 'finished' && this.#phase.name === 'closing') this.#over();
-    else if (message.type === 'finish') this.peerLost(`the far end ended the run: ${message.reason}`);
+    else if (message.type === 'finish') {
+      this.#phase = { name: 'closing', until: this.host.now + PATIENCE_MS };
+      this.peerEnded(message.reason);
+    }
   }
 
   protected override peerLost(reason: string): void {

@@ -110,7 +110,7 @@ export class Matrix implements SocketOwner {
   /** Plans the rounds of a block: round `first` begins now. */
   start(number: number, first: number, rounds: number, intervalMs: Ms): void {
     const block = this.#blocks.get(number);
-    if (!block || block.endsAt !== NEVER) return;
+    if (block?.endsAt !== NEVER) return;
     for (let index = 0; index < rounds; index += 1) {
       const sends = shuffled(this.#host.random, this.#sendsOf(block, first + index));
       const begin = this.#host.now + index * intervalMs;

@@ -92,6 +92,6 @@ export class ServerSession extends Session {
     if (reason === 'done') {
       if (this.#closing === 'no') this.#closing = 'waiting';
       this.#until = this.host.now + PATIENCE_MS / 2;
-    } else this.peerLost(`the client ended the run: ${reason}`);
+    } else this.peerEnded(reason);
   }
 }

@@ -170,6 +170,18 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
     this.#linger();
   }
 
+  /** The far end said that it ends, before its time: what is known stands, nothing is asked of it any more. */
+  protected peerEnded(reason: string): void {
+    if (!this.run) {
+      this.finish();
+      return;
+    }
+    this.host.record({ type: 'control-lost', reason: `the far end ended the run: ${reason}` });
+    this.run.close(() => {
+      this.finish();
+    });
+  }
+
   /** The last line of the record; the driver ends after it. */
   protected finish(): void {
     if (this.ended) return;

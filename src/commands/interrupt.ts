@@ -1,0 +1,42 @@
+import { EXIT, type TextStream } from './command.js';
+
+/**
+ * Ctrl-C (or SIGTERM) from the first moment of a command on. Before something is under way it just ends the process;
+ * `during` hands the first one to whoever can end in order. A second one ends the process as usual.
+ */
+export class Interruption {
+  readonly #stderr: TextStream;
+  readonly #handler = (): void => {
+    this.happened = true;
+    const act = this.#act;
+    if (act === null) {
+      this.#stderr.write('icepath: interrupted before the run began\n');
+      process.exit(EXIT.interrupted);
+    }
+    this.release();
+    act();
+  };
+  happened = false;
+  #act: (() => void) | null = null;
+
+  constructor(stderr: TextStream) {
+    this.#stderr = stderr;
+    process.on('SIGINT', this.#handler);
+    process.on('SIGTERM', this.#handler);
+  }
+
+  /** Runs `work`; a Ctrl-C meanwhile calls `act`. */
+  async during<Result>(work: Promise<Result>, act: () => void): Promise<Result> {
+    this.#act = act;
+    try {
+      return await work;
+    } finally {
+      this.#act = null;
+    }
+  }
+
+  release(): void {
+    process.off('SIGINT', this.#handler);
+    process.off('SIGTERM', this.#handler);
+  }
+}
