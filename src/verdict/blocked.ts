@@ -62,7 +62,7 @@ function referenceReached(evidence: PathEvidence, direction: DirectionEvidence, 
   const answered = count(shared);
   return {
     condition: `${host}: the reference answers in the same rounds`,
-    met: answered.received >= SUCCESSES_MIN,
+    met: run.references > 0 && answered.received >= SUCCESSES_MIN,
     detail:
       run.references === 0
         ? 'no reference was given'
@@ -159,7 +159,13 @@ export function udpBlockConditions(evidence: PathEvidence, host: Role): Conditio
   const { run, path, ends, references } = evidence;
   const end = ends[host];
   const control = count(evidence.reference[host].own);
-  if (!end || control.sent === 0 || packetsTo(end.reference).received > 0 || end.reference.tcp.connected === 0)
+  if (
+    !end ||
+    run.references === 0 ||
+    control.sent === 0 ||
+    packetsTo(end.reference).received > 0 ||
+    end.reference.tcp.connected === 0
+  )
     return null;
   const elsewhere = run.ends.find(
     (other) =>
@@ -184,7 +190,7 @@ export function udpBlockConditions(evidence: PathEvidence, host: Role): Conditio
     {
       condition: 'UDP of the reference answers on another interface',
       met: elsewhere !== undefined,
-      detail: elsewhere ? `it does on ${nameOf(elsewhere)} of the ${elsewhere.host}` : 'it does on none',
+      detail: elsewhere ? `UDP answers on ${nameOf(elsewhere)} of the ${elsewhere.host}` : 'UDP answers on no other',
     },
     {
       condition: `${host}: no UDP passes to or from anyone`,
