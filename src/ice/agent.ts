@@ -333,11 +333,9 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
 
   /** RFC 8445 §7.2.5.1: the far end keeps its role. */
   #conflict({ pair, controlling }: SentCheck): void {
-    if (controlling === this.#role.controlling) {
-      this.#switchRole();
-      // RFC 8445 §16.1: whoever got a 487 goes on with another tie-breaker.
-      this.#role.tieBreaker = newTieBreaker(this.#options.random);
-    }
+    if (controlling === this.#role.controlling) this.#switchRole();
+    // RFC 8445 §16.1: whoever got a 487 goes on with another tie-breaker.
+    this.#role.tieBreaker = newTieBreaker(this.#options.random);
     if (!pair.valid) this.#pairs.list.trigger(pair);
   }
 

@@ -187,7 +187,7 @@ export class Checklist {
 
   /**
    * A frozen pair waits for the pair of its foundation that is being checked (§6.1.4.2), but not for its end, which is
-   * seconds away when that one is dead: only until its first check stayed unanswered.
+   * seconds away when that one is dead: only until it was checked twice.
    */
   #isHeldBack(pair: Pair): boolean {
     return this.#mates(pair).some(

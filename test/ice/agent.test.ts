@@ -3,7 +3,9 @@ import { describe, expect, it } from 'vitest';
 import { parseTransportAddress } from '../../src/base/address.js';
 import { parseCandidate } from '../../src/ice/candidate.js';
 import { parsePolicy } from '../../src/ice/policy.js';
-import { Network, single, triple, type EndOptions, type Packet } from './network.js';
+import { readIceRole } from '../../src/stun/attributes.js';
+import { parseStrict } from '../../src/stun/message.js';
+import { Network, single, triple, type End, type EndOptions, type Packet } from './network.js';
 
 const RTT = 20;
 
@@ -176,6 +178,17 @@ describe('roles', () => {
     for (const end of net.ends) expect(end.of('selected')).toHaveLength(1);
   });
 
+  it('goes on with another tie-breaker after a 487 (RFC 8445 §16.1)', () => {
+    const net = new Network(
+      { interfaces: single(1), controlling: true, tieBreaker: 5n },
+      { interfaces: single(2), controlling: true, tieBreaker: 3n },
+    );
+    const [winner, loser] = net.start().run(10_000).ends;
+    const claimed = (end: End) => new Set(end.checks().map(({ message }) => tieBreakerOf(message)));
+    expect([...claimed(winner)]).toEqual([5n]);
+    expect(claimed(loser).size).toBe(2);
+  });
+
   it('controls a lite far end', () => {
     const net = new Network({ interfaces: single(1) }, { interfaces: single(2) });
     const [left, right] = net.ends;
@@ -220,6 +233,40 @@ describe('fairness and order', () => {
       expect([selected?.local.interface, selected?.remote.interface]).toEqual([best, best]);
       expect(end.agent.pairs()[0]?.id).toBe(selected?.id);
     }
+  });
+
+  it('does not nominate past a better pair that is still undecided', () => {
+    const policy = parsePolicy('cellular,wifi,ethernet');
+    const drop = ({ at, send }: Packet) => at < 1000 && send.base.endsWith('wwan0');
+    const net = new Network({ interfaces: triple(1), policy }, { interfaces: triple(2), policy }, { drop });
+    for (const end of net.start().run(10_000).ends) {
+      expect(end.of('valid')[0]?.at).toBeLessThan(300);
+      expect(end.of('selected').map(({ pair }) => pair.local.interface)).toEqual(['wwan0']);
+    }
+  });
+
+  it('does not wait for a black hole longer than 3 s after the first valid pair', () => {
+    const policy = parsePolicy('cellular,wifi,ethernet');
+    const drop = ({ send }: Packet) => send.base.endsWith('wwan0');
+    const net = new Network({ interfaces: triple(1), policy }, { interfaces: triple(2), policy }, { drop });
+    for (const end of net.start().run(10_000).ends) {
+      const [selected] = end.of('selected');
+      expect(selected?.pair.local.interface).toBe('wlan0');
+      expect(selected?.at).toBeLessThanOrEqual((end.of('valid')[0]?.at ?? 0) + 3000 + 100);
+    }
+  });
+
+  it('checks frozen pairs once the pair of their foundation has succeeded', () => {
+    const port = (number: number) => ({ kind: 'ethernet', address: `203.0.113.2:${number}` }) as const;
+    const right = { interfaces: { a: port(1), b: port(2), c: port(3) } };
+    // Without checks from the far end nothing is triggered.
+    const drop = ({ send }: Packet) => send.base.startsWith('R') && send.purpose === 'check';
+    const net = new Network({ interfaces: single(1) }, right, { delayMs: 30, drop }).start().run(5000);
+    const firsts = new Map<string | null, number>();
+    for (const { pair, at } of net.ends[0].checks()) if (!firsts.has(pair)) firsts.set(pair, at);
+    // At 60 ms, after one round trip, the nomination goes out; a second check of the first pair would come at 100 ms.
+    expect([...firsts.values()].sort((a, b) => a - b)).toEqual([0, 80, 100]);
+    expect(net.ends[0].agent.pairs().every(({ valid }) => valid)).toBe(true);
   });
 
   it('leaves the order to RFC 8445 under the equal policy', () => {
@@ -487,3 +534,8 @@ describe('trickle and early checks', () => {
     expect(left.of('valid')).toHaveLength(1);
   });
 });
+
+function tieBreakerOf(message: Uint8Array): bigint | undefined {
+  const parsed = parseStrict(message);
+  return parsed.ok ? readIceRole(parsed.message)?.tieBreaker : undefined;
+}
