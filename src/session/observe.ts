@@ -26,7 +26,7 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
   const client = index.hosts.get('client')?.interfaces ?? [];
   const server = index.hosts.get('server')?.interfaces ?? [];
   const controlLost = index.all('control-lost')[0];
-  const yardstick = index.all('yardstick')[0];
+  const yardstick = index.all('yardstick').find(({ host }) => host === 'client');
   return {
     id: run.id,
     started: run.started,

@@ -50,6 +50,8 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
   protected ended = false;
   #counters: Extract<SessionInput, { type: 'start' }>['counters'] = null;
   #lingering: { readonly since: Ms; readonly heard: ReadonlyMap<string, number>; verified: number } | null = null;
+  /** The far end has said that it ends. */
+  #goodbye = false;
   readonly #states = new Map<string, string>();
 
   protected constructor(role: Role, options: SessionOptions) {
@@ -163,7 +165,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
       this.finish();
       return;
     }
-    if (this.#lingering) return;
+    if (this.#lingering || this.#goodbye) return;
     this.host.record({ type: 'control-lost', reason });
     this.host.log('warn', 'control.lost', { reason });
     this.#lingering = { since: this.host.now, heard: this.run.connectivity.heard(), verified: 0 };
@@ -172,6 +174,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
 
   /** The far end said that it ends, before its time: what is known stands, nothing is asked of it any more. */
   protected peerEnded(reason: string): void {
+    this.#goodbye = true;
     if (!this.run) {
       this.finish();
       return;
