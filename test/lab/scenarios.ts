@@ -85,6 +85,7 @@ export const SCENARIOS: readonly Scenario[] = [
     topology: dualStack({ o2: { filters: [{ ...PEERS, family: 'ipv4' }] } }),
     outcomes: [{ state: 'blocked', cause: 'peer-udp-blocked', exit: 3 }],
     carriers: { ...ALL_OPEN, o2: 'blocks-peer-udp' },
+    carriersV6: ALL_OPEN,
     others: { ...LAN_ONLY, 'wlan0-wlan0-v4': 'established', 'wwan0-usb0-v6': 'established' },
   },
   {

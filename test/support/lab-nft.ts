@@ -68,7 +68,7 @@ function filterRules(filters: readonly Filter[], at: 'inside' | 'outside', wire:
       counters.push(counter);
       const family = filter.family === undefined ? '' : `meta nfproto ${filter.family} `;
       const action = filter.action === 'admin-prohibited' ? 'reject with icmpx type admin-prohibited' : 'drop';
-      for (const match of matches(filter.match, heading)) {
+      for (const match of matches(filter, heading)) {
         rules.push(`${wire[heading]} ${family}meta l4proto udp ${match} counter name "${counter}" ${action}`);
       }
     }
@@ -76,7 +76,7 @@ function filterRules(filters: readonly Filter[], at: 'inside' | 'outside', wire:
   return { counters, rules };
 }
 
-function matches(match: Filter['match'], heading: Heading): string[] {
+function matches({ match, family }: Filter, heading: Heading): string[] {
   switch (match) {
     case 'stun-cookie':
       return ['@th,96,32 0x2112a442'];
@@ -87,7 +87,11 @@ function matches(match: Filter['match'], heading: Heading): string[] {
     case 'peer-udp': {
       const remote = heading === 'out' ? 'daddr' : 'saddr';
       const { ipv4, ipv6 } = SERVERS;
-      return [`ip ${remote} != ${ipv4.prefix}/${ipv4.length}`, `ip6 ${remote} != ${ipv6.prefix}/${ipv6.length}`];
+      // nft refuses a rule that asks for two families at once.
+      return [
+        ...(family === 'ipv6' ? [] : [`ip ${remote} != ${ipv4.prefix}/${ipv4.length}`]),
+        ...(family === 'ipv4' ? [] : [`ip6 ${remote} != ${ipv6.prefix}/${ipv6.length}`]),
+      ];
     }
     case 'loss30':
       return ['numgen random mod 100 < 30'];

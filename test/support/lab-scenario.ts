@@ -27,8 +27,9 @@ export interface Scenario {
   readonly directions?: Readonly<Partial<Record<'up' | 'down', DirectionState>>>;
   readonly summary?: RegExp;
   readonly icmp?: (lab: Lab) => { readonly type: number; readonly code: number; readonly from: string };
-  /** Verdicts by label, over IPv4. Whoever is not named must not be accused. */
+  /** Verdicts by label. Whoever is not named must not be accused. */
   readonly carriers?: Readonly<Record<string, CarrierVerdict>>;
+  readonly carriersV6?: Readonly<Record<string, CarrierVerdict>>;
   /** By path id, besides the wanted one; by default Ethernet and the WiFi ends are established. */
   readonly others?: Readonly<Record<string, PathState>>;
   /** That the lab did what the scenario is about: whether packets went by at a counter. */
@@ -85,7 +86,7 @@ function mismatchesOf(scenario: Scenario, { report, exitCode, packets }: Icepath
     exitCode === report.exit.code,
     `the client exits with ${String(exitCode)}, its report says ${report.exit.code}`,
   );
-  const { arm, fields, summary, icmp, directions = {}, carriers = {}, others = OTHERS } = scenario;
+  const { arm, fields, summary, icmp, directions = {}, others = OTHERS } = scenario;
   expect(arm === undefined || path.arm === arm, `the arm is ${path.arm ?? '–'}, expected ${arm ?? '–'}`);
   expect(fields === undefined || sameSets(fields, path.fields), `the fields are ${JSON.stringify(path.fields)}`);
   expect(summary === undefined || summary.test(path.summary), `the summary lacks ${String(summary)}: ${path.summary}`);
@@ -102,15 +103,18 @@ function mismatchesOf(scenario: Scenario, { report, exitCode, packets }: Icepath
     const other = report.paths.find((candidate) => candidate.id === id);
     expect(other?.state === state, `${id} is ${other?.state ?? 'missing'}, expected ${state}: ${other?.summary ?? ''}`);
   }
+  const carriers = { ipv4: scenario.carriers ?? {}, ipv6: scenario.carriersV6 ?? {} };
   for (const { label, family, verdict, because } of report.carriers) {
-    const wanted = family === 'ipv4' ? carriers[label] : undefined;
-    if (wanted === undefined)
-      expect(!ACCUSATIONS.includes(verdict), `${label} is accused: ${verdict}: ${because.join('; ')}`);
-    else expect(verdict === wanted, `${label} is ${verdict}, expected ${wanted}: ${because.join('; ')}`);
+    const wanted = carriers[family][label];
+    const told = `${label} is ${verdict} over ${family}: ${because.join('; ')}`;
+    if (wanted === undefined) expect(!ACCUSATIONS.includes(verdict), `accused: ${told}`);
+    else expect(verdict === wanted, `expected ${wanted}: ${told}`);
   }
-  for (const label of Object.keys(carriers)) {
-    const told = report.carriers.some((carrier) => carrier.label === label && carrier.family === 'ipv4');
-    expect(told, `the report says nothing of ${label}`);
+  for (const family of ['ipv4', 'ipv6'] as const) {
+    for (const label of Object.keys(carriers[family])) {
+      const told = report.carriers.some((carrier) => carrier.label === label && carrier.family === family);
+      expect(told, `the report says nothing of ${label} over ${family}`);
+    }
   }
   for (const [name, wanted] of Object.entries(scenario.packets ?? {})) {
     const some = (packets[name] ?? 0) > 0;
