@@ -24,7 +24,7 @@ export function renderReport(given: Report, style: Style): string {
     pathTable(report.paths, style),
     section('What happened', report.paths.map((path) => pathStory(path, style)).join('\n'), style),
     section('Towards the reference', ends(report.run.hosts, report.reference, style), style),
-    section('Who', report.carriers.map((carrier) => carrierStory(carrier, style)).join('\n'), style),
+    section('Who', carrierStories(report.carriers, style), style),
     section('Other stacks', (report.webrtc ?? []).map((entry) => yardstickLine(entry, style)).join('\n'), style),
     section('Next', report.advice.map((advice) => wrap(advice, style.columns, '  → ')).join('\n'), style),
     exitLine(report, style),
@@ -158,8 +158,7 @@ function pathStory(path: PathReport, style: Style): string {
   const lines = details
     .filter((detail) => detail !== null)
     .map((detail) => paint(style, 'dim', wrap(detail, style.columns, indent)));
-  const name = `${endName(path.client)} ↔ ${endName(path.server)} ${familyName(path.family)}: `;
-  return [wrap(name + path.summary, style.columns, `  ${path.wanted ? '◆' : ' '} `), ...lines].join('\n');
+  return [wrap(path.summary, style.columns, `  ${path.wanted ? '◆' : ' '} `), ...lines].join('\n');
 }
 
 function egressLine({ egress, state }: PathReport): string | null {
@@ -219,12 +218,26 @@ function ends(hosts: readonly HostReport[], legs: readonly ReferenceLegReport[],
   return [table, ...missing.map((line) => paint(style, 'dim', line))].join('\n');
 }
 
-function carrierStory(carrier: CarrierReport, style: Style): string {
-  const { host, interface: name, label, family, verdict, because, remaining } = carrier;
-  const who = label === name ? `${host} ${name}` : `${label} (${host} ${name})`;
+/** Ends of which the same is said, for the same reasons, share an entry. */
+function carrierStories(carriers: readonly CarrierReport[], style: Style): string {
+  const alike = new Map<string, CarrierReport[]>();
+  for (const carrier of carriers) {
+    const key = JSON.stringify([carrier.verdict, carrier.because, carrier.remaining]);
+    alike.set(key, [...(alike.get(key) ?? []), carrier]);
+  }
+  return [...alike.values()].map((group) => carrierStory(group, style)).join('\n');
+}
+
+function carrierStory(group: readonly CarrierReport[], style: Style): string {
+  const [first] = group;
+  if (!first) return '';
+  const { verdict, because, remaining } = first;
+  const who = group.map(({ host, interface: name, label, family }) => {
+    return `${label === name ? `${host} ${name}` : `${label} (${host} ${name})`} ${familyName(family)}`;
+  });
   const colour = verdict === 'open' ? 'green' : verdict === 'inconclusive' ? 'yellow' : 'red';
   const lines = [
-    `  ${who} ${familyName(family)}: ${paint(style, colour, verdict)}`,
+    `${wrap(who.join(', '), style.columns - verdict.length - 2, '  ')}: ${paint(style, colour, verdict)}`,
     ...because.map((reason) => wrap(reason, style.columns, '     because ')),
     ...(remaining.length === 0 ? [] : [wrap(remaining.join('; '), style.columns, '     still possible: ')]),
   ];

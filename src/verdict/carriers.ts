@@ -112,6 +112,9 @@ function natTrouble(end: EndObservation, paths: readonly PathVerdict[]): string 
 
 function whyInconclusive(end: EndObservation, paths: readonly PathVerdict[]): string[] {
   if (end.notGathered) return [`${end.interface} was not gathered: ${end.notGathered}`];
+  if (paths.some(({ state }) => state === 'established')) {
+    return ['the paths of it that work do not cross the public network: they say nothing of a carrier'];
+  }
   const telling = paths.filter(({ evidence }) => evidence.path.wanted);
   return (telling.length > 0 ? telling : paths).map(
     ({ evidence, state, cause }) => `${evidence.path.id} is ${state}${cause ? ` (${cause})` : ''}`,

@@ -62,7 +62,7 @@ function peerLost({ run }: PathEvidence): Fault | null {
   if (!run.controlLost) return null;
   return {
     cause: 'peer-fault',
-    detail: `the far end fell silent after ${seconds(run.controlLost.at)} (${run.controlLost.reason}), and its record ends there`,
+    detail: `the control channel ended after ${seconds(run.controlLost.at)} (${run.controlLost.reason}), and the far end's record ends there`,
     remedy: 'look whether the other host and its icepath still run, and start both again',
   };
 }

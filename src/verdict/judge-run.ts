@@ -53,7 +53,7 @@ export function judgeRun(run: RunObservation): Report {
 
 function incomplete({ interrupted, controlLost, durationMs }: RunObservation): string | null {
   if (interrupted) return `interrupted after ${seconds(durationMs)}`;
-  return controlLost ? `the far end fell silent after ${seconds(controlLost.at)}: ${controlLost.reason}` : null;
+  return controlLost ? `the control channel ended after ${seconds(controlLost.at)}: ${controlLost.reason}` : null;
 }
 
 function hostReport(run: RunObservation, host: RunObservation['hosts'][number]): HostReport {

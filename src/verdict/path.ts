@@ -107,16 +107,21 @@ function misrouted({ path }: PathEvidence): Finding | null {
   };
 }
 
+function upWords(atMs: number, up: DirectionEvidence, down: DirectionEvidence): string {
+  const since = `up after ${String(Math.round(atMs))} ms`;
+  if (up.control.sent === 0 && down.control.sent === 0) return since;
+  return `${since}; ${up.control.received} of ${up.control.sent} control packets arrived up, ${down.control.received} of ${down.control.sent} down`;
+}
+
 function established({ run, path, up, down }: PathEvidence): Finding | null {
   if (!path.valid) return null;
-  if (path.lostAt !== null || run.controlLost) {
-    const when = path.lostAt ?? run.controlLost?.at ?? 0;
+  if (path.lostAt !== null) {
     return {
       state: 'lost',
       cause: run.controlLost ? 'peer-fault' : null,
       arm: path.valid.arm,
-      why: `it came up after ${String(Math.round(path.valid.at))} ms and was lost after ${String(Math.round(when))} ms${
-        run.controlLost ? `, when the far end fell silent (${run.controlLost.reason})` : ''
+      why: `it came up after ${String(Math.round(path.valid.at))} ms and was lost after ${String(Math.round(path.lostAt))} ms${
+        run.controlLost ? `, when the control channel ended (${run.controlLost.reason})` : ''
       }`,
     };
   }
@@ -127,7 +132,7 @@ function established({ run, path, up, down }: PathEvidence): Finding | null {
     arm: path.valid.arm,
     fields: filteredFields([up, down]),
     directions: { up: 'open', down: 'open' },
-    why: filtered.length > 0 ? stunFilteredWords(filtered) : `up after ${String(Math.round(path.valid.at))} ms`,
+    why: filtered.length > 0 ? stunFilteredWords(filtered) : upWords(path.valid.at, up, down),
   };
 }
 

@@ -17,6 +17,7 @@ import {
   uplink,
   with_,
   type World,
+  type Edit,
 } from '../support/observation.js';
 
 /** What verdicts.md says of a scenario. Carriers are named by label, with the family where there are two. */
@@ -37,6 +38,14 @@ interface Scenario extends Expected {
 }
 
 const WANTED = 'wwan0-usb0-v4';
+
+/** The same edit of all nine paths of the mesh. */
+function everyPath(edit: Edit): Record<string, Edit> {
+  const ids = ['eth0', 'wlan0', 'wwan0'].flatMap((left) =>
+    ['eth0', 'wlan0', 'usb0'].map((right) => `${left}-${right}-v4`),
+  );
+  return Object.fromEntries(ids.map((id) => [id, edit]));
+}
 const ALL_OPEN = { hhg: 'open', o2: 'open', hh2: 'open', telekom: 'open' } as const;
 const PEERS = { drops: ({ to }: Seen) => to === 'peer' };
 const stunDies = (...passing: readonly string[]): Partial<Uplink> => ({
@@ -193,7 +202,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'control-peer-killed after the path was up',
     world: mesh(),
-    edits: { [WANTED]: () => ({ lostAt: 9000 }) },
+    edits: everyPath(() => ({ lostAt: 9000 })),
     run: { controlLost: { at: 5000, reason: 'connection closed' } },
     path: WANTED,
     state: 'lost',
