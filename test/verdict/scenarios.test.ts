@@ -17,7 +17,6 @@ import {
   uplink,
   with_,
   type World,
-  type Edit,
 } from '../support/observation.js';
 
 /** What verdicts.md says of a scenario. Carriers are named by label, with the family where there are two. */
