@@ -6,7 +6,8 @@ import { INTERFACE_KINDS } from '../base/interface.js';
  * What client and server say to each other once authenticated. Everything is bounded: the far end is known, not trusted.
  * Fields that are not named here are dropped; a type that is not named here is `unknown`, so that a newer end may say more.
  */
-const shortText = z.string().max(256);
+export const MAX_REASON = 256;
+const shortText = z.string().max(MAX_REASON);
 const name = z.string().min(1).max(64);
 const arm = z.string().min(1).max(64);
 const count = z.number().int().nonnegative().max(1_000_000_000);

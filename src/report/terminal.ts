@@ -153,7 +153,9 @@ function pathStory(path: PathReport, style: Style): string {
     fieldsLine(path),
     armsLine('up', path.arms),
     armsLine('down', path.arms),
-    ...path.conditions.map(({ condition, met, detail }) => `${met ? '✓' : '✗'} ${condition}: ${detail}`),
+    ...(path.wanted ? path.conditions : []).map(
+      ({ condition, met, detail }) => `${met ? '✓' : '✗'} ${condition}: ${detail}`,
+    ),
   ];
   const lines = details
     .filter((detail) => detail !== null)

@@ -5,6 +5,7 @@ import type { ControlMessage } from '../control/messages.js';
 import { enough, HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { betterArms, undecided } from './decide.js';
 import { observe } from './observe.js';
+import { isReferenceHost } from './limits.js';
 import type { Plan } from './plan.js';
 import { PATIENCE_MS, Session, type Hello, type SessionOptions } from './session.js';
 
@@ -17,7 +18,6 @@ const BLOCK_PATIENCE_MS: Ms = 6000;
 const LONGEST_MS: Ms = 90_000;
 
 type Phase =
-  | { readonly name: 'greeting'; readonly until: Ms }
   | { readonly name: 'probing' }
   | { readonly name: 'yardstick'; readonly until: Ms }
   | { readonly name: 'closing'; readonly until: Ms }
@@ -44,7 +44,9 @@ export class ClientSession extends Session {
   protected override greeted(hello: Hello): void {
     if (this.run) return;
     const { random } = this.host;
-    const theirs = hello.references.map(({ address, port }) => transportAddress(address, port));
+    const theirs = hello.references
+      .map(({ address, port }) => transportAddress(address, port))
+      .filter((reference) => isReferenceHost(reference, this.interfaces));
     const plan: Plan = {
       ...this.#plan,
       references: this.#plan.references.length > 0 ? this.#plan.references : theirs,
@@ -64,7 +66,7 @@ export class ClientSession extends Session {
   protected override received(message: ControlMessage): void {
     if (message.type === 'finished' && this.#phase.name === 'closing') this.#over();
     else if (message.type === 'finish') {
-      this.#phase = { name: 'closing', until: this.host.now + PATIENCE_MS };
+      if (this.#phase.name !== 'closing') this.#phase = { name: 'closing', until: this.host.now + PATIENCE_MS };
       this.peerEnded(message.reason);
     }
   }
@@ -80,13 +82,20 @@ export class ClientSession extends Session {
   }
 
   protected override waitsUntil(): Ms {
+    // A lingering session has deadlines of its own, and looks at none of these.
+    if (this.isLingering) return NEVER;
+    if (!this.run) return this.host.startedAt + PATIENCE_MS;
     const until = 'until' in this.#phase ? this.#phase.until : this.host.startedAt + LONGEST_MS;
     return Math.min(until, this.#blockUntil, this.#refreshAt);
   }
 
   protected override advance(): void {
     const { run } = this;
-    if (!run || this.isLingering) return;
+    if (!run) {
+      if (this.host.elapsed >= PATIENCE_MS) this.#silent();
+      return;
+    }
+    if (this.isLingering) return;
     if (run.connectivity.established.size > this.#established) {
       this.#established = run.connectivity.established.size;
       this.#refreshAt = Math.min(this.#refreshAt, this.host.now + 200);
@@ -163,6 +172,11 @@ export class ClientSession extends Session {
     this.run?.close(() => {
       this.host.message({ type: 'finish', reason: 'done' });
     });
+  }
+
+  #silent(): void {
+    this.host.log('warn', 'server.silent', { afterMs: PATIENCE_MS });
+    this.finish();
   }
 
   #over(): void {

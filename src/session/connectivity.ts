@@ -33,6 +33,9 @@ export interface ConnectivityOptions {
 /** When plain STUN has not told a socket its reflexive address by then, it is asked for in other arms. */
 const PLAIN_GATHERING_MS: Ms = 600;
 
+/** Paths that are given an arm; a far end may name any. */
+const MOST_ARMED = 1024;
+
 /**
  * The ICE agent on this host's sockets: one a local address. Mutation is the last step before a send and undoing it the
  * first after receiving; every packet stands in the record, so that both ends' records join by transaction.
@@ -92,6 +95,7 @@ export class Connectivity implements SocketOwner {
 
   /** From now on the checks of a path go out in `arm` (verdicts.md: "the agent goes on with the least changed arm that passes"). */
   setArm(path: string, arm: ArmName): void {
+    if (this.#arms.size >= MOST_ARMED && !this.#arms.has(path)) return;
     this.#arms.set(path, arm);
     for (const pair of this.#agent.pairs()) {
       if (this.pathOf(pair) === path && pair.arm !== arm) this.#feed({ type: 'pair-arm', pair: pair.id, arm });

@@ -7,8 +7,13 @@ import { recordEventSchema, type RecordEvent } from './record.js';
 const FLUSH_EVERY_MS: Ms = 250;
 /** The most events of one message; `control/` takes no more. */
 const BATCH_MAX = 400;
-/** The most events that a run may hold: a far end cannot fill our memory. */
-const LEDGER_MAX = 1_000_000;
+/** The most events of one host that a run holds, and of the far end's as JSON: nobody can fill our memory or disk. */
+const EVENTS_MAX = 200_000;
+const FAR_CHARACTERS_MAX = 64 * 1024 * 1024;
+/** Packets come as often as somebody likes; of what else happens there is little, and a record needs all of it. */
+const PACKETS: ReadonlySet<RecordEvent['type']> = new Set(['sent', 'received', 'icmp', 'candidate']);
+/** More than a host has: what is judged grows with the product of both ends' interfaces. */
+const FAR_INTERFACES_MAX = 64;
 
 /** The record of both ends: ours as it happens, the far end's as it tells us. */
 export class Evidence {
@@ -17,15 +22,22 @@ export class Evidence {
   readonly #events: RecordEvent[] = [];
   #unsent: RecordEvent[] = [];
   #flushAt: Ms = Number.POSITIVE_INFINITY;
+  #own = 0;
+  #foreign = 0;
+  #foreignCharacters = 0;
+  #farHost = false;
   #full = false;
 
   constructor(host: Host) {
     this.#host = host;
     this.#far = host.role === 'client' ? 'server' : 'client';
     host.onEvent = (event) => {
-      this.#keep(event);
+      if (this.#own >= EVENTS_MAX && PACKETS.has(event.type)) return this.#isFull();
+      this.#own += 1;
+      this.#events.push(event);
       this.#unsent.push(event);
       this.#flushAt = Math.min(this.#flushAt, host.now + FLUSH_EVERY_MS);
+      return true;
     };
   }
 
@@ -38,12 +50,12 @@ export class Evidence {
     let refused = 0;
     for (const item of batch) {
       const parsed = recordEventSchema.safeParse(item);
-      if (parsed.success && parsed.data.host === this.#far) {
-        this.#keep(parsed.data);
+      if (parsed.success && this.#believes(parsed.data)) {
+        this.#events.push(parsed.data);
         this.#host.outputs.push({ type: 'event', event: parsed.data });
       } else refused += 1;
     }
-    if (refused > 0) this.#host.log('warn', 'evidence.malformed', { refused, of: batch.length });
+    if (refused > 0) this.#host.complain('evidence.refused', { refused, of: batch.length });
   }
 
   deadline(): Ms {
@@ -63,11 +75,21 @@ export class Evidence {
     this.#flushAt = Number.POSITIVE_INFINITY;
   }
 
-  #keep(event: RecordEvent): void {
-    if (this.#events.length < LEDGER_MAX) this.#events.push(event);
-    else if (!this.#full) {
-      this.#full = true;
-      this.#host.log('error', 'evidence.full', { events: LEDGER_MAX });
+  /** Whether the far end may say this: of itself, its interfaces once, and within bounds. */
+  #believes(event: RecordEvent): boolean {
+    if (event.host !== this.#far) return false;
+    if (event.type === 'host') {
+      if (this.#farHost || event.interfaces.length > FAR_INTERFACES_MAX) return false;
+      this.#farHost = true;
     }
+    this.#foreign += 1;
+    this.#foreignCharacters += JSON.stringify(event).length;
+    return (this.#foreign <= EVENTS_MAX && this.#foreignCharacters <= FAR_CHARACTERS_MAX) || this.#isFull();
+  }
+
+  #isFull(): false {
+    if (!this.#full) this.#host.log('error', 'evidence.full', { events: this.#events.length });
+    this.#full = true;
+    return false;
   }
 }

@@ -44,6 +44,8 @@ interface SocketEntry {
   open: OpenSocket | null;
 }
 
+const COMPLAINTS_MAX = 10;
+
 /**
  * The hands of a session: sockets, sends, and what else a driver does, each answer brought back to who asked.
  * Decides nothing about paths.
@@ -52,12 +54,13 @@ export class Host {
   readonly role: Role;
   readonly random: Random;
   readonly outputs = new Queue<SessionOutput>();
-  /** Called with every event of this host, once it stands in the record. */
-  onEvent: (event: RecordEvent) => void = () => undefined;
+  /** Asked with every event of this host whether the record takes it. */
+  onEvent: (event: RecordEvent) => boolean = () => true;
   now: Ms = 0;
   #startedAt: Ms | null = null;
   #nextToken = 0;
   #nextSocket = 0;
+  readonly #complaints = new Map<string, number>();
   readonly #sockets = new Map<SocketId, SocketEntry>();
   readonly #sends = new Map<number, { readonly event: SentEvent; readonly refused: ((code: string) => void) | null }>();
   readonly #egress = new Map<number, (results: readonly EgressResult[]) => void>();
@@ -86,12 +89,19 @@ export class Host {
 
   record(event: NewEvent): void {
     const whole: RecordEvent = { ...event, t: Math.round(this.elapsed * 10) / 10, host: this.role };
-    this.outputs.push({ type: 'event', event: whole });
-    this.onEvent(whole);
+    if (this.onEvent(whole)) this.outputs.push({ type: 'event', event: whole });
   }
 
   log(level: 'debug' | 'info' | 'warn' | 'error', name: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.outputs.push({ type: 'log', level, name, fields });
+  }
+
+  /** Logs what a far end did wrong: the first few times, since it may never stop. */
+  complain(name: string, fields: Readonly<Record<string, unknown>> = {}): void {
+    const times = (this.#complaints.get(name) ?? 0) + 1;
+    this.#complaints.set(name, times);
+    if (times <= COMPLAINTS_MAX)
+      this.log('warn', name, times < COMPLAINTS_MAX ? fields : { ...fields, more: 'not logged' });
   }
 
   message(message: Readonly<Record<string, unknown>>): void {

@@ -5,6 +5,7 @@ import { shuffled } from '../base/random.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ArmName } from '../mutation/names.js';
 import { buildProbe, recogniseProbe } from '../mutation/probe.js';
+import { LIMITS } from './limits.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import { ReferenceLeg } from './reference-leg.js';
 
@@ -62,6 +63,7 @@ export class Matrix implements SocketOwner {
   readonly #host: Host;
   readonly #options: MatrixOptions;
   readonly #blocks = new Map<number, Block>();
+  #prepared = 0;
   readonly #bySocket = new Map<string, Slot>();
   /** Both ends draw probes from one key: the halves of the counter keep their transactions apart. */
   #counter: number;
@@ -74,7 +76,9 @@ export class Matrix implements SocketOwner {
 
   /** Opens the sockets of a block and learns their reflexive addresses; `ready` follows. */
   prepare(number: number): void {
-    if (this.#blocks.has(number)) return;
+    // Blocks follow each other; a far end that wants more at once, or one again, wants our sockets.
+    if (number !== this.#prepared || number >= LIMITS.blocks || this.#blocks.size >= LIMITS.openBlocks) return;
+    this.#prepared += 1;
     const block: Block = {
       number,
       slots: new Map(),
@@ -249,6 +253,7 @@ export class Matrix implements SocketOwner {
 
   #sendsOf(block: Block, round: number): (() => void)[] {
     const sends: (() => void)[] = [];
+    const perAddress = new Map<string, number>();
     for (const slot of block.slots.values()) {
       const { socket, leg } = slot;
       if (!socket) continue;
@@ -260,7 +265,10 @@ export class Matrix implements SocketOwner {
       for (const end of block.remote ?? []) {
         if (end.family !== slot.family || end.arm !== slot.arm) continue;
         for (const to of end.addresses) {
-          if (to.family !== slot.family) continue;
+          const already = perAddress.get(to.address) ?? 0;
+          if (to.family !== slot.family || already >= LIMITS.sendsPerAddress) continue;
+          if (sends.length >= LIMITS.sendsPerRound) return sends;
+          perAddress.set(to.address, already + 1);
           sends.push(() => {
             this.#probe(slot, socket, end.interface, to, round);
           });

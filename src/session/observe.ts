@@ -8,9 +8,9 @@ import type {
   RoundObservation,
   RunObservation,
 } from '../verdict/observation.js';
-import type { PathEndReport, YardstickReport } from '../verdict/report.js';
+import type { PathEndReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
-import { pathId, type RecordEvent } from './record.js';
+import { pathId, yardstickSchema, type RecordEvent } from './record.js';
 import { directionKey, endKey, FAR, ownerKey, RecordIndex, type EventOf } from './record-index.js';
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
@@ -49,7 +49,7 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
     interrupted: index.all('interrupted').length > 0,
     ends: [...endsOf(index, 'client', client), ...endsOf(index, 'server', server)],
     paths: client.flatMap((left) => server.flatMap((right) => pathsBetween(index, run, left, right))),
-    yardsticks: yardstick ? (yardstick.results as YardstickReport[]) : null,
+    yardsticks: yardstick ? yardstick.results.flatMap((result) => yardstickSchema.safeParse(result).data ?? []) : null,
   };
 }
 
@@ -61,7 +61,7 @@ function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family
   const here = (event: { readonly host: Role; readonly interface: string; readonly family: Family }): boolean =>
     event.host === host && event.interface === on.name && event.family === family;
   const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
-  const arms = roundsByArm(sends, (sent) => index.arrived(sent, host) !== undefined);
+  const arms = roundsByArm(index, sends, (sent) => index.arrived(sent, host) !== undefined);
   const tcp = index.all('tcp').filter(here);
   const notGathered = index.all('not-gathered').find(here);
   return {
@@ -172,10 +172,13 @@ function pathOf(
     lostAt: lost[0]?.t ?? null,
     superseded: index.run?.firstOnly === true && !best && up.checksSent > 0 && index.all('selected').length > 0,
     selected,
-    priority: Math.max(0, ...pairs.map(({ priority }) => priority), ...valid.map(({ priority }) => priority)),
+    priority: [...pairs, ...valid].reduce((most, { priority }) => Math.max(most, priority), 0),
     rttMs:
       rtts.length > 0
-        ? { min: Math.min(...rtts.map(({ min }) => min)), median: Math.min(...rtts.map(({ median }) => median)) }
+        ? {
+            min: rtts.reduce((least, { min }) => Math.min(least, min), Infinity),
+            median: rtts.reduce((least, { median }) => Math.min(least, median), Infinity),
+          }
         : null,
     icmp: icmpOf(index, left, right, family),
   };
@@ -216,15 +219,16 @@ function directionOf(index: RecordIndex, path: string, from: Role): DirectionObs
   const requests = new Set(checks.map(({ id }) => id));
   const back = index.sends.get(directionKey(path, far)) ?? [];
   const answers = back.filter(({ purpose, error, id }) => purpose === 'response' && error === null && requests.has(id));
-  const sendErrors: Record<string, number> = {};
-  for (const { error } of sends) if (error !== null) sendErrors[error] = (sendErrors[error] ?? 0) + 1;
+  const sendErrors = new Map<string, number>();
+  for (const { error } of sends) if (error !== null) sendErrors.set(error, (sendErrors.get(error) ?? 0) + 1);
   return {
     checksSent: checks.length,
     checksReceived: checks.filter(arrived).length,
     answersSent: answers.length,
     answersReceived: answers.filter((sent) => index.arrived(sent, from) !== undefined).length,
-    sendErrors,
+    sendErrors: Object.fromEntries(sendErrors),
     arms: roundsByArm(
+      index,
       sends.filter(({ purpose }) => purpose === 'arm'),
       arrived,
     ),
@@ -233,9 +237,11 @@ function directionOf(index: RecordIndex, path: string, from: Role): DirectionObs
 
 /** A round of an arm counts once: sent if the kernel took any of its packets, received if any arrived. */
 function roundsByArm(
+  index: RecordIndex,
   sends: readonly EventOf<'sent'>[],
   arrived: (sent: EventOf<'sent'>) => boolean,
 ): { readonly arm: string; readonly rounds: readonly RoundObservation[] }[] {
+  const order = index.run?.arms ?? [];
   const arms = new Map<string, Map<number, RoundObservation>>();
   for (const sent of sends) {
     if (sent.round === null) continue;
@@ -249,7 +255,9 @@ function roundsByArm(
       received: known?.received === true || (sent.error === null && arrived(sent)),
     });
   }
-  return [...arms].map(([arm, rounds]) => ({ arm, rounds: [...rounds.values()].sort((a, b) => a.round - b.round) }));
+  return [...arms]
+    .map(([arm, rounds]) => ({ arm, rounds: [...rounds.values()].sort((a, b) => a.round - b.round) }))
+    .sort((a, b) => order.indexOf(a.arm) - order.indexOf(b.arm));
 }
 
 /** The IP addresses under which the far end's interface was tried. */

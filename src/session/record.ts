@@ -33,6 +33,15 @@ const counters = z.object({
 /** What a packet was sent for. Requests and answers of checks; arms; queries to the reference. */
 const purpose = z.enum(['check', 'consent', 'response', 'arm', 'gather', 'nat', 'keepalive']);
 
+/** What a stack of the yardstick found: `YardstickReport`. Anything else in the event's results is left out. */
+export const yardstickSchema = z.object({
+  stack: z.enum(['libjuice', 'libwebrtc']),
+  connected: z.boolean(),
+  afterMs: z.number().nullable(),
+  pair: z.string().nullable(),
+  note: z.string().nullable(),
+});
+
 export const recordEventSchema = z.discriminatedUnion('type', [
   z.object({
     ...common,

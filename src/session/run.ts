@@ -9,7 +9,8 @@ import { Connectivity } from './connectivity.js';
 import { Evidence } from './evidence.js';
 import type { Host } from './host.js';
 import type { EgressResult, SessionInput } from './io.js';
-import { Matrix } from './matrix.js';
+import { PeerAddresses } from './limits.js';
+import { Matrix, type MatrixEnd } from './matrix.js';
 import { NatMeasurement } from './nat.js';
 import type { Plan } from './plan.js';
 import { ReferenceTcp } from './reference-tcp.js';
@@ -40,7 +41,7 @@ export class Run {
   readonly matrix: Matrix;
   readonly #nats: readonly NatMeasurement[];
   readonly #tcp: ReferenceTcp;
-  readonly #farAddresses = new Set<string>();
+  readonly #peer: PeerAddresses;
   #egressAt: Ms = NEVER;
   #closing: { readonly then: () => void; waiting: number; readonly until: Ms } | null = null;
 
@@ -49,6 +50,7 @@ export class Run {
     this.#options = options;
     this.#host = host;
     this.evidence = new Evidence(host);
+    this.#peer = new PeerAddresses(interfaces);
     const credentials = newCredentials(host);
     this.connectivity = new Connectivity(host, {
       interfaces,
@@ -115,8 +117,9 @@ export class Run {
         this.connectivity.credentials(message);
         return true;
       case 'candidate':
-        this.#farAddresses.add(message.candidate.address.address);
-        this.connectivity.candidate(message.candidate satisfies Candidate);
+        if (this.#peer.admits(message.candidate.address)) {
+          this.connectivity.candidate(message.candidate satisfies Candidate);
+        } else this.#host.complain('candidate.refused', message.candidate.address);
         return true;
       case 'candidates-end':
         this.#egressAt = Math.min(this.#egressAt, this.#host.now);
@@ -124,11 +127,11 @@ export class Run {
         return true;
       case 'sockets':
         this.matrix.prepare(message.block);
-        for (const { addresses } of message.ends) for (const { address } of addresses) this.#farAddresses.add(address);
-        this.matrix.remote(message.block, message.ends);
+        this.matrix.remote(message.block, this.#admitted(message.ends));
         return true;
       case 'arm':
-        this.connectivity.setArm(message.path, message.arm);
+        if (findArm(message.arm)?.stun) this.connectivity.setArm(message.path, message.arm);
+        else this.#host.complain('arm.unknown', { arm: message.arm });
         return true;
       case 'events':
         this.evidence.take(message.events);
@@ -195,6 +198,15 @@ export class Run {
     this.#host.closeAll();
   }
 
+  /** The far sockets that may be sent to. */
+  #admitted(ends: readonly MatrixEnd[]): MatrixEnd[] {
+    return ends.map((end) => {
+      const addresses = end.addresses.filter((address) => this.#peer.admits(address));
+      if (addresses.length < end.addresses.length) this.#host.complain('sockets.refused', { interface: end.interface });
+      return { ...end, addresses };
+    });
+  }
+
   #closed(): void {
     const closing = this.#closing;
     this.#closing = null;
@@ -204,7 +216,7 @@ export class Run {
 
   #checkEgress(phase: 'before' | 'after', then: () => void): void {
     const references = this.#options.plan.references.map(({ address }) => address);
-    const destinations = [...new Set([...this.#farAddresses, ...references])];
+    const destinations = [...new Set([...this.#peer.all, ...references])];
     const checks = this.#options.interfaces.flatMap((on) =>
       firstAddresses(on).flatMap(({ family, address }) =>
         destinations

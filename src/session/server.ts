@@ -1,7 +1,8 @@
 import { NEVER, type Ms } from '../base/time.js';
-import type { ControlMessage } from '../control/messages.js';
+import { MAX_REASON, type ControlMessage } from '../control/messages.js';
 import { transportAddress } from '../base/address.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
+import { LIMITS, refusalOf } from './limits.js';
 import type { Plan } from './plan.js';
 import { PATIENCE_MS, Session, type SessionOptions } from './session.js';
 
@@ -15,6 +16,8 @@ export class ServerSession extends Session {
   readonly #options: ServerOptions;
   #closing: 'no' | 'waiting' | 'closing' | 'told' = 'no';
   #until: Ms = NEVER;
+  /** Set once the run has taken too long. */
+  #overdue = false;
 
   constructor(options: ServerOptions) {
     super('server', options);
@@ -51,12 +54,22 @@ export class ServerSession extends Session {
   }
 
   protected override waitsUntil(): Ms {
-    return this.#until;
+    const limit = this.#overdue ? NEVER : this.host.startedAt + (this.run ? LIMITS.runMs : LIMITS.planMs);
+    return Math.min(this.#until, limit);
   }
 
   protected override advance(): void {
     const { run } = this;
-    if (!run) return;
+    if (!run) {
+      if (this.host.elapsed >= LIMITS.planMs) this.#refuse('no plan came');
+      return;
+    }
+    if (this.host.elapsed >= LIMITS.runMs && !this.#overdue) {
+      this.#overdue = true;
+      const reason = 'the run took too long';
+      this.host.message({ type: 'finish', reason });
+      this.peerEnded(reason);
+    }
     const late = this.#until <= this.host.now;
     if (this.#closing === 'waiting' && (run.quiet || late)) {
       this.#closing = 'closing';
@@ -77,6 +90,11 @@ export class ServerSession extends Session {
       references: message.references.map(({ address, port }) => transportAddress(address, port)),
       sessionKey: Buffer.from(message.sessionKey, 'base64url'),
     };
+    const refusal = refusalOf(plan, this.interfaces);
+    if (refusal !== null) {
+      this.#refuse(refusal);
+      return;
+    }
     this.begin(plan, this.#options.pin ?? plan.pin, () => undefined);
     if (plan.webrtc) this.host.outputs.push({ type: 'yardstick', role: 'server', references: plan.references });
   }
@@ -84,13 +102,25 @@ export class ServerSession extends Session {
   #rounds({ block, rounds, intervalMs }: Extract<ControlMessage, { type: 'rounds' }>): void {
     const matrix = this.run?.matrix;
     if (!matrix) return;
+    const { shortestIntervalMs, longestIntervalMs } = LIMITS;
+    if (rounds > LIMITS.rounds || intervalMs < shortestIntervalMs || intervalMs > longestIntervalMs) {
+      this.host.complain('rounds.refused', { block, rounds, intervalMs });
+      return;
+    }
     matrix.start(block, block * rounds, rounds, intervalMs);
     if (block + 1 < HEADER_MUTATIONS.leastBlocks) matrix.prepare(block + 1);
   }
 
+  #refuse(reason: string): void {
+    this.host.log('warn', 'run.refused', { reason });
+    this.host.message({ type: 'finish', reason: reason.slice(0, MAX_REASON) });
+    this.finish();
+  }
+
   #finishing(reason: string): void {
     if (reason === 'done') {
-      if (this.#closing === 'no') this.#closing = 'waiting';
+      if (this.#closing !== 'no') return;
+      this.#closing = 'waiting';
       this.#until = this.host.now + PATIENCE_MS / 2;
     } else this.peerEnded(reason);
   }

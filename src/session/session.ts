@@ -174,6 +174,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
 
   /** The far end said that it ends, before its time: what is known stands, nothing is asked of it any more. */
   protected peerEnded(reason: string): void {
+    if (this.#goodbye) return;
     this.#goodbye = true;
     if (!this.run) {
       this.finish();
@@ -214,7 +215,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
   #message(raw: unknown): void {
     const parsed = parseMessage(raw);
     if (!parsed.ok) {
-      this.host.log('warn', 'control.malformed', { error: parsed.error });
+      this.host.complain('control.malformed', { error: parsed.error });
       return;
     }
     const { message } = parsed;

@@ -5,6 +5,7 @@ import { faultOf, type Fault } from './faults.js';
 import { everyStunArmFails, filteredFields, stunFailsIn } from './fields.js';
 import { describeIcmp, type PathIcmp, readIcmp } from './icmp.js';
 import { isSpoiled } from './nat-prediction.js';
+import type { EndObservation, RunObservation } from './observation.js';
 import { ALPHA, clopperPearson } from './statistics.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
 
@@ -61,10 +62,17 @@ function decide(evidence: PathEvidence): Finding {
   );
 }
 
-function notGathered({ path, ends }: PathEvidence): Finding | null {
+/** A LAN without a gateway has no route to the far end's other networks, and nothing is wrong with that. */
+function reachesAnything({ paths }: RunObservation, { host, interface: name, family }: EndObservation): boolean {
+  return paths.some((path) => path[host].interface === name && path.family === family && path.valid !== null);
+}
+
+function notGathered({ run, path, ends }: PathEvidence): Finding | null {
   const host = ROLES.find((role) => (ends[role]?.notGathered ?? null) !== null || path.noRoute === role);
   if (!host) return null;
-  const reason = ends[host]?.notGathered ?? 'no-route';
+  const end = ends[host];
+  const reason = end?.notGathered ?? 'no-route';
+  const healthy = reason === 'no-address' || (end !== null && reachesAnything(run, end));
   const words = {
     'no-address': 'has no address of this family',
     'no-route': 'has no route to the far end',
@@ -73,10 +81,10 @@ function notGathered({ path, ends }: PathEvidence): Finding | null {
   }[reason];
   return {
     state: 'not-gathered',
-    cause: reason === 'no-address' ? null : 'local-fault',
+    cause: healthy ? null : 'local-fault',
     why: `${nameOf(path[host])} of the ${host} ${words}`,
     remedy:
-      reason === 'no-route'
+      reason === 'no-route' && !healthy
         ? `give ${path[host].interface} of the ${host} a route: ip route add default via GATEWAY dev ${path[host].interface} metric 700`
         : null,
   };

@@ -25,7 +25,7 @@ export function binomialTail(k: number, n: number, p: number): number {
   for (let hits = k; hits <= n; hits += 1) {
     terms.push(logChoose(n, hits) + hits * Math.log(p) + (n - hits) * Math.log1p(-p));
   }
-  const largest = Math.max(...terms);
+  const largest = terms.reduce((most, term) => Math.max(most, term), -Infinity);
   return Math.min(1, Math.exp(largest) * terms.reduce((sum, term) => sum + Math.exp(term - largest), 0));
 }
 
