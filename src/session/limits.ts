@@ -1,0 +1,85 @@
+import { addressBytes, scopeOf, type TransportAddress } from '../base/address.js';
+import { IcepathError } from '../base/errors.js';
+import type { HostInterface } from '../base/interface.js';
+import type { Ms } from '../base/time.js';
+import { parsePolicy } from '../ice/policy.js';
+import { findArm } from '../mutation/arm.js';
+import type { Plan } from './plan.js';
+
+/** What a far end that has the invite can make this host do, at most: docs/decisions/abuse.md. */
+export const LIMITS = {
+  /** Distinct IP addresses that a whole run sends to. */
+  addresses: 64,
+  /** Packets of one round to one IP address, and in all. */
+  sendsPerAddress: 256,
+  sendsPerRound: 2048,
+  /** Of one block. */
+  rounds: 64,
+  shortestIntervalMs: 200,
+  longestIntervalMs: 1000,
+  /** Blocks of one run, and those whose sockets are open at the same time. */
+  blocks: 32,
+  openBlocks: 3,
+  checksPerPair: 50,
+  /** A server waits no longer for a plan, and no longer for the end of a run. */
+  planMs: 10_000 satisfies Ms,
+  runMs: 300_000 satisfies Ms,
+} as const;
+
+/** RFC 4787 REQ-3: a NAT maps no port from 1024 up to one below, and icepath's sockets have none below. */
+const LEAST_PEER_PORT = 1024;
+
+/** A unicast address; loopback only for a host whose own interfaces are (the stand-ins of `icepath demo`). */
+function isHost(address: string, interfaces: readonly HostInterface[]): boolean {
+  const scope = scopeOf(address);
+  if (scope === 'loopback') {
+    return interfaces.some((on) => on.addresses.some((own) => scopeOf(own.address) === 'loopback'));
+  }
+  const bytes = addressBytes(address);
+  const reserved = bytes.length === 4 && (bytes[0] ?? 0) >= 240;
+  return scope !== 'multicast' && scope !== 'unspecified' && !reserved;
+}
+
+export function isReferenceHost({ address, port }: TransportAddress, interfaces: readonly HostInterface[]): boolean {
+  return port > 0 && isHost(address, interfaces);
+}
+
+/** The addresses of a far end that this host is ready to send to: few, and none that only a third party can have. */
+export class PeerAddresses {
+  readonly #interfaces: readonly HostInterface[];
+  readonly #known = new Set<string>();
+
+  constructor(interfaces: readonly HostInterface[]) {
+    this.#interfaces = interfaces;
+  }
+
+  /** IP addresses. */
+  get all(): readonly string[] {
+    return [...this.#known];
+  }
+
+  admits({ address, port }: TransportAddress): boolean {
+    if (port < LEAST_PEER_PORT || !isHost(address, this.#interfaces)) return false;
+    if (this.#known.size >= LIMITS.addresses && !this.#known.has(address)) return false;
+    this.#known.add(address);
+    return true;
+  }
+}
+
+/** Why this host does not do as the plan says: a sentence; `null` where it does. */
+export function refusalOf(plan: Plan, interfaces: readonly HostInterface[]): string | null {
+  const unknown = plan.arms.find((arm) => !findArm(arm));
+  if (unknown !== undefined) return `the server does not know the arm ${JSON.stringify(unknown)}`;
+  if (new Set(plan.arms).size < plan.arms.length) return 'the plan names an arm twice';
+  if (plan.checksPerPair > LIMITS.checksPerPair) {
+    return `${String(plan.checksPerPair)} checks a pair are too many, ${String(LIMITS.checksPerPair)} are the most`;
+  }
+  const reference = plan.references.find((one) => !isReferenceHost(one, interfaces));
+  if (reference) return `${reference.address} port ${String(reference.port)} cannot be a reference host`;
+  try {
+    parsePolicy(plan.policy);
+  } catch (error) {
+    return error instanceof IcepathError ? error.message : 'the policy cannot be read';
+  }
+  return null;
+}
