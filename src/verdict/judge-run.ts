@@ -87,7 +87,9 @@ function pathReport(verdict: PathVerdict): PathReport {
     down: directionReport(verdict, 'down'),
     arms: armReports(up, down),
     rttMs: path.rttMs,
-    icmp: path.icmp.map(({ type, code, from }) => ({ type, code, from })),
+    icmp: [
+      ...new Map(path.icmp.map(({ type, code, from }) => [`${type} ${code} ${from}`, { type, code, from }])).values(),
+    ],
     priority: path.priority,
     selected: path.selected,
     predicted,
