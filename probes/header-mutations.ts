@@ -22,23 +22,23 @@ export const HEADER_MUTATIONS = {
   longestMs: 30_000,
 } as const;
 
-/** One packet of a round: from which socket (which has its arm), to which target. */
-export interface Sending<Socket, Target> {
-  readonly socket: Socket;
-  readonly target: Target;
+/** One packet of a round, and when it leaves. */
+export interface Sending<Packet> {
+  readonly packet: Packet;
   /** After the beginning of the round. */
   readonly afterMs: Ms;
 }
 
-/** Every socket to every target once, in an order drawn for this round, spread evenly over it. */
-export function planRound<Socket, Target>(
+/** Every packet of a round once, in an order drawn for this round, spread evenly over it. */
+export function planRound<Packet>(
   random: Random,
-  sockets: readonly Socket[],
-  targets: readonly Target[],
+  packets: readonly Packet[],
   intervalMs: Ms = HEADER_MUTATIONS.intervalMs,
-): readonly Sending<Socket, Target>[] {
-  const pairs = sockets.flatMap((socket) => targets.map((target) => ({ socket, target })));
-  return shuffled(random, pairs).map((pair, index) => ({ ...pair, afterMs: (index * intervalMs) / pairs.length }));
+): readonly Sending<Packet>[] {
+  return shuffled(random, packets).map((packet, index) => ({
+    packet,
+    afterMs: (index * intervalMs) / packets.length,
+  }));
 }
 
 export interface Progress {

@@ -1,11 +1,11 @@
 import type { Family, TransportAddress } from '../base/address.js';
 import { sameAddress } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
-import { shuffled } from '../base/random.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ArmName } from '../mutation/names.js';
 import { buildProbe, recogniseProbe } from '../mutation/probe.js';
 import { LIMITS } from './limits.js';
+import { planRound } from '../../probes/header-mutations.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import { ReferenceLeg } from './reference-leg.js';
 
@@ -116,9 +116,14 @@ export class Matrix implements SocketOwner {
     const block = this.#blocks.get(number);
     if (block?.endsAt !== NEVER) return;
     for (let index = 0; index < rounds; index += 1) {
-      const sends = shuffled(this.#host.random, this.#sendsOf(block, first + index));
       const begin = this.#host.now + index * intervalMs;
-      sends.forEach((send, position) => block.plan.push({ at: begin + (position * intervalMs) / sends.length, send }));
+      for (const { packet: send, afterMs } of planRound(
+        this.#host.random,
+        this.#sendsOf(block, first + index),
+        intervalMs,
+      )) {
+        block.plan.push({ at: begin + afterMs, send });
+      }
     }
     block.endsAt = this.#host.now + rounds * intervalMs + LATE_MS;
   }
