@@ -23,9 +23,9 @@ import {
   webrtcOption,
 } from './options.js';
 import { resolveAll } from './resolve.js';
-import { peerGone, printReport, runSession, sessionOptions } from './run-session.js';
+import { openRecord, peerGone, printReport, runSession, sessionOptions } from './run-session.js';
 
-const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 8000;
 /** Every pair gets this many checks before the run may end. */
 const CHECKS_PER_PAIR = 7;
 /** The paths that people ask about come first: the shared LAN is what ICE alone would find. */
@@ -70,7 +70,11 @@ export const clientCommand = defineCommand({
     const interfaces = selectInterfaces(listInterfaces(), options.interface);
     const references = await resolveAll(options.reference);
     const arms = options.arms ?? HEADER_MUTATIONS.arms;
-    const port = await connectControl(invite, { timeoutMs: CONNECT_TIMEOUT_MS });
+    const writer = openRecord(options.record, log);
+    const port = await connectControl(invite, { timeoutMs: CONNECT_TIMEOUT_MS }).catch((error: unknown) => {
+      writer?.close();
+      throw error;
+    });
     log.info({ server: port.peerAddress }, 'connected');
     const session = new ClientSession(
       {
@@ -85,10 +89,11 @@ export const clientCommand = defineCommand({
       },
       { ...sessionOptions(log), references },
     );
-    const report = await runSession({ session, interfaces, port, record: options.record, log, interruption });
+    const report = await runSession({ session, interfaces, port, writer, log, interruption });
     interruption.release();
-    if (!report) throw peerGone();
+    if (!report) throw session.failure ?? peerGone();
     printReport(report, options.json, io);
+    if (writer?.failure) throw writer.failure;
     return report.exit.code === 0 ? EXIT.ok : report.exit.code;
   },
 });

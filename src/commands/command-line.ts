@@ -1,5 +1,6 @@
 import yargs from 'yargs';
 import { errorCode, IcepathError } from '../base/errors.js';
+import { printable } from '../report/text.js';
 import { EXIT, type Command, type CommandIo } from './command.js';
 import { VERSION } from './version.js';
 
@@ -151,7 +152,8 @@ function isPositional(command: Command, name: string): boolean {
 
 function complain(error: unknown, exitCode: number, io: Pick<CommandIo, 'stderr'>): number {
   if (error instanceof IcepathError) {
-    io.stderr.write(`icepath: ${error.message}\n  → ${error.nextStep} [${error.code}]\n`);
+    // Names from the far end or a file may stand in it.
+    io.stderr.write(`icepath: ${printable(error.message)}\n  → ${printable(error.nextStep)} [${error.code}]\n`);
     return exitCode;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -19,7 +19,8 @@ import { defineCommand, EXIT, type CommandIo } from './command.js';
 import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import { jsonOption, recordOption, verboseOption } from './options.js';
-import { printReport, runSession, sessionOptions } from './run-session.js';
+import type { RecordWriter } from './record-writer.js';
+import { openRecord, printReport, runSession, sessionOptions } from './run-session.js';
 
 /** `lab run` and `demo`: a scenario did not give what it must (verdicts.md, Exit codes). */
 const EXIT_UNEXPECTED = 5;
@@ -47,10 +48,12 @@ export const demoCommand = defineCommand({
   run: async (options, io) => {
     const interruption = new Interruption(io.stderr);
     const log = createLog(options, io.stderr, io.env);
+    const writer = openRecord(options.record, log);
     if (!options.json) io.stdout.write(INTRODUCTION);
-    const report = await runOnLoopback(options.record, log, interruption);
+    const report = await runOnLoopback(writer, log, interruption);
     printReport(report, options.json, io);
     if (!options.json) io.stdout.write(MEANING);
+    if (writer?.failure) throw writer.failure;
     if (report.exit.code === EXIT.interrupted) return EXIT.interrupted;
     return verdictOf(report, io);
   },
@@ -64,7 +67,7 @@ function verdictOf(report: Report, { stderr }: CommandIo): number {
 }
 
 /** The three programs of a real run in one process. */
-async function runOnLoopback(record: string | undefined, log: Logger, interruption: Interruption): Promise<Report> {
+async function runOnLoopback(writer: RecordWriter | null, log: Logger, interruption: Interruption): Promise<Report> {
   const at = (await hasLoopbackNet()) ? (host: number, index: number) => `127.0.${host}.${index}` : () => '127.0.0.1';
   const reference = transportAddress(at(9, 1), await freePort(at(9, 1)));
   const alternate =
@@ -89,7 +92,7 @@ async function runOnLoopback(record: string | undefined, log: Logger, interrupti
         session,
         interfaces: standIns(at, 2, 'usb0', 'tethered'),
         port,
-        record: undefined,
+        writer: null,
         log: quiet,
         interruption: null,
       });
@@ -114,7 +117,7 @@ async function runOnLoopback(record: string | undefined, log: Logger, interrupti
       session,
       interfaces: standIns(at, 1, 'wwan0', 'cellular'),
       port,
-      record,
+      writer,
       log,
       interruption,
     });

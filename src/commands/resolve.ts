@@ -1,13 +1,22 @@
 import { lookup } from 'node:dns/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { transportAddress, type TransportAddress } from '../base/address.js';
 import { IcepathError } from '../base/errors.js';
 import type { HostPort } from './options.js';
+
+/** A name server that is not there keeps the system's resolver waiting for far longer. */
+const PATIENCE_MS = 5000;
+
+async function tooLate(): Promise<never> {
+  await delay(PATIENCE_MS, undefined, { ref: false });
+  throw new Error('the name server does not answer');
+}
 
 /** A host name → its addresses, one a family. Throws `host-unknown`. */
 export async function resolveHost({ host, port }: HostPort): Promise<TransportAddress[]> {
   let found: { address: string }[];
   try {
-    found = await lookup(host, { all: true });
+    found = await Promise.race([lookup(host, { all: true }), tooLate()]);
   } catch (cause) {
     throw new IcepathError(
       'host-unknown',

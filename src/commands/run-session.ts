@@ -42,10 +42,19 @@ export interface SessionRun {
   readonly session: Session;
   readonly interfaces: readonly HostInterface[];
   readonly port: ControlPort;
-  readonly record: string | undefined;
+  /** Closed when the run is over. */
+  readonly writer: RecordWriter | null;
   readonly log: Logger;
   /** Who tells of Ctrl-C; `null`: somebody else in this process. */
   readonly interruption: Interruption | null;
+}
+
+/** The record of a run, opened before it begins. Throws `record-unwritable`. */
+export function openRecord(file: string | undefined, log: Logger): RecordWriter | null {
+  if (file === undefined) return null;
+  return new RecordWriter(file, (reason) => {
+    log.error({ reason }, 'the record could not be written to its end');
+  });
 }
 
 /**
@@ -56,16 +65,10 @@ export async function runSession({
   session,
   interfaces,
   port,
-  record,
+  writer,
   log,
   interruption,
 }: SessionRun): Promise<Report | null> {
-  const writer =
-    record === undefined
-      ? null
-      : new RecordWriter(record, (reason) => {
-          log.error({ reason }, 'the record could not be written to its end');
-        });
   const driver = new Driver({
     machine: session,
     interfaces,

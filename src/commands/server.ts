@@ -18,7 +18,7 @@ import {
   verboseOption,
 } from './options.js';
 import { resolveAll } from './resolve.js';
-import { printReport, runSession, sessionOptions } from './run-session.js';
+import { openRecord, printReport, runSession, sessionOptions } from './run-session.js';
 
 const SECRET_BYTES = 16;
 
@@ -44,6 +44,8 @@ export const serverCommand = defineCommand({
     const log = createLog(options, io.stderr, io.env);
     // A wrong --interface is said now, not when a client comes.
     selectInterfaces(listInterfaces(), options.interface);
+    let runs = 0;
+    let writer = openRecord(options.record, log);
     const references = await resolveAll(options.reference);
     const clients = new Waiting<ControlPort>();
     const control = await listenControl({
@@ -72,17 +74,27 @@ export const serverCommand = defineCommand({
           pin: options.pin === undefined ? null : options.pin === 'auto',
         });
         const interfaces = selectInterfaces(listInterfaces(), options.interface);
-        const report = await runSession({ session, interfaces, port, record: options.record, log, interruption });
-        if (report) printReport(report, options.json, io);
+        const report = await runSession({ session, interfaces, port, writer, log, interruption });
+        if (!report) log.warn('the client was gone before the run began');
+        else printReport(report, options.json, io);
+        if (options.once && writer?.failure) throw writer.failure;
         if (interruption.happened) break;
+        if (report) runs += 1;
+        if (!options.once) writer = openRecord(recordOf(options.record, runs), log);
       }
     } finally {
       interruption.release();
+      writer?.close();
       await control.close();
     }
     return interruption.happened ? EXIT.interrupted : EXIT.ok;
   },
 });
+
+/** A second client's record does not replace the first one's: `FILE.2`, `FILE.3` … */
+function recordOf(file: string | undefined, runs: number): string | undefined {
+  return file === undefined || runs === 0 ? file : `${file}.${String(runs + 1)}`;
+}
 
 /** Clients that came, one at a time, for a loop that serves them. */
 class Waiting<T> {

@@ -167,9 +167,13 @@ function connectFailure(code: string): { code: ControlCode; reason: string } {
   }
 }
 
-/** The most telling failure as the error; all of them in its message. */
+/** The most telling failure as the error; all of them in its message, each reason once. */
 function bestOf(failures: readonly Failure[]): Error {
   const best = [...failures].sort((left, right) => TELLING.indexOf(left.code) - TELLING.indexOf(right.code))[0];
-  const lines = failures.map(({ address: { host, port }, reason }) => `${host} port ${String(port)}: ${reason}`);
+  const places = new Map<string, string[]>();
+  for (const { address, reason } of failures) {
+    places.set(reason, [...(places.get(reason) ?? []), `${address.host} port ${String(address.port)}`]);
+  }
+  const lines = [...places].map(([reason, at]) => `${at.join(', ')}: ${reason}`);
   return controlError(best?.code ?? 'control-unreachable', `No control channel to the server. ${lines.join(' ')}`);
 }

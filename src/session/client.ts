@@ -1,5 +1,6 @@
 import { transportAddress } from '../base/address.js';
 import { toHex } from '../base/bytes.js';
+import { IcepathError } from '../base/errors.js';
 import { NEVER, type Ms } from '../base/time.js';
 import type { ControlMessage } from '../control/messages.js';
 import { enough, HEADER_MUTATIONS } from '../../probes/header-mutations.js';
@@ -18,6 +19,7 @@ const BLOCK_PATIENCE_MS: Ms = 6000;
 const LONGEST_MS: Ms = 90_000;
 
 type Phase =
+  | { readonly name: 'greeting' }
   | { readonly name: 'probing' }
   | { readonly name: 'yardstick'; readonly until: Ms }
   | { readonly name: 'closing'; readonly until: Ms }
@@ -26,7 +28,9 @@ type Phase =
 /** The client: makes the plan, drives the rounds of the matrix, and says when the run is over. */
 export class ClientSession extends Session {
   readonly #plan: ClientPlan;
-  #phase: Phase = { name: 'over' };
+  #phase: Phase = { name: 'greeting' };
+  /** Why there was no run, where that is for the user to mend. */
+  failure: IcepathError | null = null;
   /** The block that is prepared or under way; `null` once no more are wanted. */
   #block: number | null = 0;
   #blockStarted = false;
@@ -43,6 +47,11 @@ export class ClientSession extends Session {
 
   protected override greeted(hello: Hello): void {
     if (this.run) return;
+    this.failure = this.#unknownWanted(hello);
+    if (this.failure) {
+      this.finish();
+      return;
+    }
     const { random } = this.host;
     const theirs = hello.references
       .map(({ address, port }) => transportAddress(address, port))
@@ -72,7 +81,6 @@ export class ClientSession extends Session {
   }
 
   protected override peerLost(reason: string): void {
-    if (this.#phase.name === 'over') return;
     if (this.#phase.name === 'closing') this.#over();
     else super.peerLost(reason);
   }
@@ -172,6 +180,25 @@ export class ClientSession extends Session {
     this.run?.close(() => {
       this.host.message({ type: 'finish', reason: 'done' });
     });
+  }
+
+  /** `--wanted` names interfaces of both hosts; one that is not there would silently ask about nothing. */
+  #unknownWanted(hello: Hello): IcepathError | null {
+    for (const wanted of this.#plan.wanted ?? []) {
+      for (const [host, name, interfaces] of [
+        ['client', wanted.client, this.interfaces],
+        ['server', wanted.server, hello.interfaces],
+      ] as const) {
+        if (interfaces.some((on) => on.name === name || on.label === name)) continue;
+        const names = interfaces.map((on) => (on.label === on.name ? on.name : `${on.name} (${on.label})`));
+        return new IcepathError(
+          'wanted-unknown',
+          `--wanted ${wanted.client}↔${wanted.server}: the ${host} tries no interface ${JSON.stringify(name)}`,
+          names.length > 0 ? `Name one of the ${host}'s: ${names.join(', ')}.` : `Give the ${host} an --interface.`,
+        );
+      }
+    }
+    return null;
   }
 
   #silent(): void {

@@ -127,8 +127,9 @@ function longEnough({ reference }: PathEvidence, { controlRounds }: DirectionEvi
 }
 
 function span(rounds: readonly RoundObservation[]): number {
-  const times = rounds.map(({ at }) => at);
-  return times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
+  const first = rounds.reduce((least, { at }) => Math.min(least, at), Infinity);
+  const last = rounds.reduce((most, { at }) => Math.max(most, at), -Infinity);
+  return rounds.length === 0 ? 0 : last - first;
 }
 
 /** Rounds in which both ends reached the reference and the peer did not hear: McNemar against equal fortune. */
