@@ -140,6 +140,7 @@ export class ClientSession extends Session {
       this.#blockUntil = NEVER;
       this.#roundsBegan = Math.min(this.#roundsBegan, this.host.now);
       this.host.message({ type: 'rounds', block, rounds, intervalMs });
+      this.host.log('info', 'rounds', { first: block * rounds + 1, last: (block + 1) * rounds });
       matrix.start(block, block * rounds, rounds, intervalMs);
       // The next block's sockets learn their reflexive addresses while this one's rounds run.
       if (block + 1 < HEADER_MUTATIONS.leastBlocks) matrix.prepare(block + 1);
