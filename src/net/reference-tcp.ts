@@ -34,13 +34,24 @@ export async function connectReferenceTcp(
   kernel: KernelSocketsState = kernelSockets(),
 ): Promise<TcpResult> {
   const started = monotonicNow();
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(Math.max(0, Math.ceil(request.timeoutMs)))]);
+  // A timer of our own: Node may collect an AbortSignal.timeout() inside AbortSignal.any() before it fires (nodejs/node#57736).
+  const over = new AbortController();
+  const abort = (): void => {
+    over.abort();
+  };
+  const timer = setTimeout(abort, request.timeoutMs);
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
+  const limit = over.signal;
   let code: string | null;
   try {
     const socket = kernel.sockets ? await connectPinned(kernel.sockets, request, limit) : connectByAddress(request);
     code = await askStun(socket, limit);
   } catch (error) {
     code = limit.aborted ? 'ETIMEDOUT' : errorCode(error);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
   }
   return { code, afterMs: monotonicNow() - started };
 }

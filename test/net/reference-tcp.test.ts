@@ -1,12 +1,17 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, test } from 'vitest';
 import { transportAddress } from '../../src/base/address.js';
 import type { TransportAddress } from '../../src/base/address.js';
 import { connectReferenceTcp } from '../../src/net/reference-tcp.js';
 import { kernelSockets } from '../../src/os/socket.js';
 import type { KernelSocketsState } from '../../src/os/socket.js';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
 
 const closers: (() => void)[] = [];
 afterEach(() => {
@@ -82,5 +87,19 @@ describe.each([
     expect((await ask(transportAddress('127.0.0.1', 1))).code).toBe('ECONNREFUSED');
     expect((await ask(hangingUp)).code).toBe('ECONNRESET');
     expect((await ask(silent, 50)).code).toBe('ETIMEDOUT');
+  });
+
+  test('a run that is over ends the waiting', async () => {
+    const silent = await serve(() => undefined);
+    const request = { interface: 'wwan0', from: '127.0.0.1', to: silent, pin: true, timeoutMs: 60_000 };
+    expect((await connectReferenceTcp(request, AbortSignal.abort(), kernel)).code).toBe('ETIMEDOUT');
+  });
+
+  test('a timeout outlives a garbage collection', async () => {
+    const silent = await serve(() => undefined);
+    const answer = ask(silent, 100);
+    await new Promise(setImmediate);
+    collectGarbage();
+    expect((await answer).code).toBe('ETIMEDOUT');
   });
 });
