@@ -13,7 +13,8 @@ export function styleOf(
 ): Style {
   const terminal = stream.isTTY === true;
   return {
-    columns: terminal ? (stream.columns ?? DEFAULT_COLUMNS) : DEFAULT_COLUMNS,
+    // Terminals that do not know their width say 0.
+    columns: terminal && stream.columns ? stream.columns : DEFAULT_COLUMNS,
     colour: terminal && (env.NO_COLOR ?? '') === '' && env.TERM !== 'dumb',
   };
 }
