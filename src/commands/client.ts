@@ -91,6 +91,7 @@ export const clientCommand = defineCommand({
     );
     const report = await runSession({ session, interfaces, port, writer, log, interruption });
     interruption.release();
+    if (!report && interruption.happened) return interruption.beforeTheRun();
     if (!report) throw session.failure ?? peerGone();
     printReport(report, options.json, io);
     if (writer?.failure) throw writer.failure;

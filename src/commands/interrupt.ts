@@ -9,10 +9,7 @@ export class Interruption {
   readonly #handler = (): void => {
     this.happened = true;
     const act = this.#act;
-    if (act === null) {
-      this.#stderr.write('icepath: interrupted before the run began\n');
-      process.exit(EXIT.interrupted);
-    }
+    if (act === null) process.exit(this.beforeTheRun());
     this.release();
     act();
   };
@@ -33,6 +30,12 @@ export class Interruption {
     } finally {
       this.#act = null;
     }
+  }
+
+  /** Where there is nothing to report: says so, and gives the exit code. */
+  beforeTheRun(): number {
+    this.#stderr.write('icepath: interrupted before the run began\n');
+    return EXIT.interrupted;
   }
 
   release(): void {
