@@ -8,7 +8,7 @@ import { recordEventSchema } from '../../src/session/record.js';
 import type { Report } from '../../src/verdict/report.js';
 import { createLab, type Lab } from '../support/lab.js';
 import { startIcepath, type IcepathProcess } from '../support/lab-process.js';
-import { clientCommand, REFERENCE_PORTS, reflectorArgs, serverCommand } from '../support/lab-run.js';
+import { clientCommand, reflectors, serverCommand } from '../support/lab-run.js';
 import { WANTED } from '../support/lab-scenario.js';
 import { mesh, type Topology } from '../support/lab-topology.js';
 import { describeWith } from '../support/skip.js';
@@ -40,7 +40,7 @@ async function network(
     return made;
   };
   try {
-    for (const args of reflectorArgs(lab)) await start(lab, 'R', args).listening(REFERENCE_PORTS);
+    for (const { args, ports } of reflectors(lab)) await start(lab, 'R', args).listening(ports);
     const server = start(lab, 'D', [...serverCommand(lab), ...serverArgs]);
     const invite = await server.invite();
     await work({

@@ -7,9 +7,11 @@ import { startIcepath, type IcepathProcess, type LogEvent, type Role } from './l
 import { SERVERS, type Family, type HostName } from './lab-topology.js';
 
 const CONTROL_PORT = 4800;
-export const REFERENCE_PORTS = [3478, 3479] as const;
+const [REFERENCE_PORT, ALTERNATE_PORT] = [3478, 3479] as const;
 const DEFAULT_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 5_000;
+
+export type Reflector = 'whole' | 'no-alternate' | 'none';
 
 /** A run in progress, for what happens in its midst. */
 export interface RunningIcepath {
@@ -23,8 +25,8 @@ export interface IcepathOptions {
   readonly lab: Lab;
   readonly clientArgs?: readonly string[];
   readonly serverArgs?: readonly string[];
-  /** Started unless `false`; where it is not, its host answers with port-unreachable and RST. */
-  readonly reflector?: boolean;
+  /** `none`: its host answers with port-unreachable and RST. `no-alternate`: started with one address. */
+  readonly reflector?: Reflector;
   readonly during?: (run: RunningIcepath) => Promise<void>;
   readonly timeoutMs?: number;
 }
@@ -42,7 +44,14 @@ export interface IcepathResult {
 
 /** Runs reflector, server and client in a lab's namespaces to the client's end. Throws when there is no report. */
 export async function runIcepath(options: IcepathOptions): Promise<IcepathResult> {
-  const { lab, clientArgs = [], serverArgs = [], reflector = true, during, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+  const {
+    lab,
+    clientArgs = [],
+    serverArgs = [],
+    reflector = 'whole',
+    during,
+    timeoutMs = DEFAULT_TIMEOUT_MS,
+  } = options;
   const started: IcepathProcess[] = [];
   const start: typeof startIcepath = (...how) => {
     const made = startIcepath(...how);
@@ -50,7 +59,7 @@ export async function runIcepath(options: IcepathOptions): Promise<IcepathResult
     return made;
   };
   try {
-    if (reflector) for (const args of reflectorArgs(lab)) await start(lab, 'R', args).listening(REFERENCE_PORTS);
+    for (const { args, ports } of reflectors(lab, reflector)) await start(lab, 'R', args).listening(ports);
     const server = start(lab, 'D', [...serverCommand(lab), '--once', ...serverArgs]);
     const invite = await server.invite();
     const before = lab.counters();
@@ -84,12 +93,24 @@ export async function runIcepath(options: IcepathOptions): Promise<IcepathResult
   }
 }
 
-/** One reflector a family, with everything that the NAT model asks for. */
-export function reflectorArgs(lab: Lab): ['reflector', ...string[]][] {
-  const [port, alternate] = REFERENCE_PORTS;
-  return lab.topology.families.map((family) => {
+interface ReflectorCommand {
+  readonly args: ['reflector', ...string[]];
+  /** Where it listens then. */
+  readonly ports: readonly number[];
+}
+
+/** One a family; whole, it can do everything that the NAT model asks for. */
+export function reflectors({ topology }: Lab, how: Reflector = 'whole'): ReflectorCommand[] {
+  if (how === 'none') return [];
+  return topology.families.map((family) => {
     const [first, second] = referenceAddresses(family);
-    return ['reflector', '--listen', `${first}:${port}`, '--alternate', `${second}:${alternate}`];
+    const listen = ['--listen', `${first}:${REFERENCE_PORT}`];
+    return how === 'whole'
+      ? {
+          args: ['reflector', ...listen, '--alternate', `${second}:${ALTERNATE_PORT}`],
+          ports: [REFERENCE_PORT, ALTERNATE_PORT],
+        }
+      : { args: ['reflector', ...listen], ports: [REFERENCE_PORT] };
   });
 }
 
@@ -102,7 +123,7 @@ export function clientCommand(lab: Lab, invite: string): ['client', ...string[]]
 }
 
 function common(lab: Lab, host: HostName): string[] {
-  const references = lab.topology.families.map((family) => `${referenceAddresses(family)[0]}:${REFERENCE_PORTS[0]}`);
+  const references = lab.topology.families.map((family) => `${referenceAddresses(family)[0]}:${REFERENCE_PORT}`);
   return [...interfaceArgs(lab, host), ...references.flatMap((reference) => ['--reference', reference])];
 }
 

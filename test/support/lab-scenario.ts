@@ -1,6 +1,6 @@
 import type { CarrierVerdict, Cause, DirectionState, PathState } from '../../src/verdict/words.js';
 import { createLab, type Lab } from './lab.js';
-import { runIcepath, type IcepathResult, type RunningIcepath } from './lab-run.js';
+import { runIcepath, type IcepathResult, type Reflector, type RunningIcepath } from './lab-run.js';
 import type { Topology } from './lab-topology.js';
 
 export interface Outcome {
@@ -18,7 +18,7 @@ export interface Scenario {
   readonly topology: Topology;
   readonly clientArgs?: readonly string[];
   readonly serverArgs?: readonly string[];
-  readonly reflector?: boolean;
+  readonly reflector?: Reflector;
   readonly during?: (run: RunningIcepath) => Promise<void>;
   /** Of the wanted path, wwan0 ↔ usb0 over IPv4; one of these. */
   readonly outcomes: readonly Outcome[];
@@ -26,6 +26,8 @@ export interface Scenario {
   readonly fields?: readonly (readonly string[])[];
   readonly directions?: Readonly<Partial<Record<'up' | 'down', DirectionState>>>;
   readonly summary?: RegExp;
+  /** What the NAT model of the client's wwan0 says it lacks. */
+  readonly natMissing?: RegExp;
   readonly icmp?: (lab: Lab) => { readonly type: number; readonly code: number; readonly from: string };
   /** Verdicts by label. Whoever is not named must not be accused. */
   readonly carriers?: Readonly<Record<string, CarrierVerdict>>;
@@ -52,7 +54,7 @@ export interface ScenarioRun {
 export async function runScenario(scenario: Scenario): Promise<ScenarioRun> {
   const lab = createLab(scenario.topology);
   try {
-    const { clientArgs = [], serverArgs = [], reflector = true, during } = scenario;
+    const { clientArgs = [], serverArgs = [], reflector = 'whole', during } = scenario;
     const result = await runIcepath({ lab, clientArgs, serverArgs, reflector, ...(during ? { during } : {}) });
     return { result, verdict: verdictOf(result), mismatches: mismatchesOf(scenario, result, lab) };
   } finally {
@@ -86,10 +88,16 @@ function mismatchesOf(scenario: Scenario, { report, exitCode, packets }: Icepath
     exitCode === report.exit.code,
     `the client exits with ${String(exitCode)}, its report says ${report.exit.code}`,
   );
-  const { arm, fields, summary, icmp, directions = {}, others = OTHERS } = scenario;
+  const { arm, fields, summary, natMissing, icmp, directions = {}, others = OTHERS } = scenario;
   expect(arm === undefined || path.arm === arm, `the arm is ${path.arm ?? '–'}, expected ${arm ?? '–'}`);
   expect(fields === undefined || sameSets(fields, path.fields), `the fields are ${JSON.stringify(path.fields)}`);
   expect(summary === undefined || summary.test(path.summary), `the summary lacks ${String(summary)}: ${path.summary}`);
+  if (natMissing) {
+    const client = report.run.hosts.find(({ role }) => role === 'client');
+    const models = client?.interfaces.find(({ name }) => name === 'wwan0')?.nat;
+    const missing = JSON.stringify(models);
+    expect(natMissing.test(missing), `the NAT model of wwan0 lacks ${String(natMissing)}: ${missing}`);
+  }
   for (const direction of ['up', 'down'] as const) {
     const wanted = directions[direction];
     expect(wanted === undefined || path[direction].state === wanted, `${direction} is ${path[direction].state}`);
