@@ -112,9 +112,11 @@ async function choose(argv: readonly string[], commands: readonly Command[], io:
 }
 
 function usageError(message: string, argv: readonly string[], commands: readonly Command[]): IcepathError {
-  const named = commands.map(nameOf).find((name) => name === argv[0]);
-  const help = named === undefined ? 'icepath --help' : `icepath ${named} --help`;
-  const firstLine = message.split('\n', 1)[0] ?? message;
+  const named = commands.find((command) => nameOf(command) === argv[0]);
+  const help = named === undefined ? 'icepath --help' : `icepath ${nameOf(named)} --help`;
+  const missing = named && message.startsWith('Not enough non-option arguments') ? named.usage : null;
+  const firstLine =
+    missing === null ? (message.split('\n', 1)[0] ?? message) : `something is missing: icepath ${missing}`;
   return new IcepathError('usage', firstLine, `Run ${help} to see what it takes.`);
 }
 

@@ -12,8 +12,6 @@ const EVENTS_MAX = 200_000;
 const FAR_CHARACTERS_MAX = 64 * 1024 * 1024;
 /** Packets come as often as somebody likes; of what else happens there is little, and a record needs all of it. */
 const PACKETS: ReadonlySet<RecordEvent['type']> = new Set(['sent', 'received', 'icmp', 'candidate']);
-/** More than a host has: what is judged grows with the product of both ends' interfaces. */
-const FAR_INTERFACES_MAX = 64;
 
 /** The record of both ends: ours as it happens, the far end's as it tells us. */
 export class Evidence {
@@ -79,7 +77,7 @@ export class Evidence {
   #believes(event: RecordEvent): boolean {
     if (event.host !== this.#far) return false;
     if (event.type === 'host') {
-      if (this.#farHost || event.interfaces.length > FAR_INTERFACES_MAX) return false;
+      if (this.#farHost) return false;
       this.#farHost = true;
     }
     this.#foreign += 1;

@@ -14,11 +14,14 @@ const address = z.object({ family, address: z.string(), port: z.number().int().m
 const common = { t: z.number(), host: role };
 const count = z.number().int().nonnegative();
 
+/** More than a host has: what is judged grows with the product of both ends' interfaces. */
+const INTERFACES_MAX = 64;
+
 const hostInterface = z.object({
   name: z.string(),
   kind: z.enum(INTERFACE_KINDS),
   label: z.string(),
-  addresses: z.array(z.object({ family, address: z.string(), prefixLength: z.number().int() })),
+  addresses: z.array(z.object({ family, address: z.string(), prefixLength: z.number().int() })).max(INTERFACES_MAX),
 });
 
 const counters = z.object({
@@ -64,7 +67,7 @@ export const recordEventSchema = z.discriminatedUnion('type', [
     type: z.literal('host'),
     name: z.string(),
     pinning: z.enum(['device', 'address', 'off']),
-    interfaces: z.array(hostInterface),
+    interfaces: z.array(hostInterface).max(INTERFACES_MAX),
   }),
   /** An interface and family that has no usable socket, and why. */
   z.object({

@@ -43,6 +43,8 @@ export class Run {
   readonly #tcp: ReferenceTcp;
   readonly #peer: PeerAddresses;
   #egressAt: Ms = NEVER;
+  /** Without sockets nothing is left to do but to tell the far end. */
+  #stopped = false;
   #closing: { readonly then: () => void; waiting: number; readonly until: Ms } | null = null;
 
   constructor(options: RunOptions) {
@@ -81,6 +83,9 @@ export class Run {
       ready: (block, ends) => {
         host.message({ type: 'sockets', block, ends });
       },
+      started: () => {
+        this.#tcp.try();
+      },
       done: options.blockDone,
     });
     this.#nats = interfaces.flatMap((on) =>
@@ -98,7 +103,7 @@ export class Run {
     this.#egressAt = this.#host.now + EGRESS_AFTER_MS;
     this.connectivity.begin();
     for (const nat of this.#nats) nat.begin();
-    this.#tcp.begin();
+    this.#tcp.try();
   }
 
   get plan(): Plan {
@@ -147,11 +152,11 @@ export class Run {
   }
 
   deadline(): Ms {
+    if (this.#stopped) return earliest(this.evidence.deadline(), this.#closing?.until ?? NEVER);
     return earliest(
       this.connectivity.deadline(),
       this.matrix.deadline(),
       this.evidence.deadline(),
-      this.#tcp.deadline(),
       this.#egressAt,
       this.#closing?.until ?? NEVER,
       ...this.#nats.map((nat) => nat.deadline()),
@@ -159,16 +164,18 @@ export class Run {
   }
 
   timeout(): void {
-    this.connectivity.timeout();
-    this.matrix.timeout();
-    this.#tcp.timeout();
-    for (const nat of this.#nats) nat.timeout();
-    if (this.#egressAt <= this.#host.now) {
-      this.#egressAt = NEVER;
-      this.#checkEgress('before', () => undefined);
-    }
+    if (!this.#stopped) this.#work();
     this.evidence.timeout();
     if (this.#closing && this.#closing.until <= this.#host.now) this.#closed();
+  }
+
+  #work(): void {
+    this.connectivity.timeout();
+    this.matrix.timeout();
+    for (const nat of this.#nats) nat.timeout();
+    if (this.#egressAt > this.#host.now) return;
+    this.#egressAt = NEVER;
+    this.#checkEgress('before', () => undefined);
   }
 
   /** Looks up routes and counters once more, writes what the agent knows, and calls back when all is in the record. */
@@ -193,6 +200,7 @@ export class Run {
   }
 
   stop(): void {
+    this.#stopped = true;
     this.matrix.stop();
     this.evidence.flush();
     this.#host.closeAll();
