@@ -70,7 +70,7 @@ export class LocalCandidates {
 
   /**
    * A reflexive candidate; `null` where one with this address and base is known, which makes it redundant
-   * (RFC 8445 §5.1.3), or there are too many.
+   * (RFC 8445 §5.1.3), or there are too many. A peer-reflexive one was never signalled: the server's word replaces it.
    */
   reflect(
     type: 'srflx' | 'prflx',
@@ -79,8 +79,10 @@ export class LocalCandidates {
     server: TransportAddress | null,
   ): LocalCandidate | null {
     const host = this.host(base);
-    if (host?.address.family !== mapped.family || this.#reflexive.length >= MOST_REFLEXIVE || this.find(base, mapped))
-      return null;
+    const known = this.find(base, mapped);
+    if (known && (type === 'prflx' || known.type !== 'prflx')) return null;
+    if (known) this.#reflexive = this.#reflexive.filter((other) => other !== known);
+    if (host?.address.family !== mapped.family || this.#reflexive.length >= MOST_REFLEXIVE) return null;
     const candidate: LocalCandidate = {
       ...host,
       type,

@@ -36,7 +36,6 @@ export class ClientSession extends Session {
   #blockStarted = false;
   #blockUntil: Ms = NEVER;
   #roundsBegan: Ms = NEVER;
-  readonly #armOf = new Map<string, string>();
   #refreshAt: Ms = NEVER;
   #established = 0;
 
@@ -156,16 +155,18 @@ export class ClientSession extends Session {
     const { run } = this;
     if (!run || block !== this.#block || this.isLingering) return;
     run.evidence.flush();
-    this.refresh();
+    const report = this.refresh();
     const observation = observe(this.events);
-    if (!observation) return;
+    if (!report || !observation) return;
     for (const [path, arm] of betterArms(observation)) {
-      if (this.#armOf.get(path) === arm || run.connectivity.established.has(path)) continue;
-      this.#armOf.set(path, arm);
+      if (run.connectivity.established.has(path)) continue;
       this.host.message({ type: 'arm', path, arm });
       run.connectivity.setArm(path, arm);
     }
-    const progress = { blocks: block + 1, elapsedMs: this.host.now - this.#roundsBegan, ...undecided(observation) };
+    const { lateMs, intervalMs } = HEADER_MUTATIONS;
+    // From the first control packet to the last, wherever in its round each was sent.
+    const elapsedMs = this.host.now - this.#roundsBegan - lateMs - 2 * intervalMs;
+    const progress = { blocks: block + 1, elapsedMs, ...undecided(observation, report) };
     if (enough(progress)) this.#block = null;
     else this.#prepare(run.matrix, block + 1);
   }

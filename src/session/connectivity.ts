@@ -93,12 +93,13 @@ export class Connectivity implements SocketOwner {
     this.#feed({ type: 'remote-candidates-end' });
   }
 
-  /** From now on the checks of a path go out in `arm` (verdicts.md: "the agent goes on with the least changed arm that passes"). */
+  /** From now on the checks of a path go out in `arm`; those that had failed begin anew (verdicts.md: "the agent goes on with the least changed arm that passes"). */
   setArm(path: string, arm: ArmName): void {
     if (this.#arms.size >= MOST_ARMED && !this.#arms.has(path)) return;
     this.#arms.set(path, arm);
     for (const pair of this.#agent.pairs()) {
-      if (this.pathOf(pair) === path && pair.arm !== arm) this.#feed({ type: 'pair-arm', pair: pair.id, arm });
+      if (this.pathOf(pair) === path && (pair.arm !== arm || pair.state === 'failed'))
+        this.#feed({ type: 'pair-arm', pair: pair.id, arm });
     }
   }
 

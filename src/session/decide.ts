@@ -1,5 +1,6 @@
 import { ARMS } from '../mutation/arm.js';
 import { CONTROL_ARM } from '../mutation/names.js';
+import type { Report } from '../verdict/report.js';
 import type {
   DirectionObservation,
   EndObservation,
@@ -15,13 +16,13 @@ const DEAD = 0.2;
 const ALIVE = 0.5;
 
 /**
- * Paths where plain STUN seems dead while the control and another STUN arm pass: the arm to go on with, the least
- * changed first. A guess for the agent, not a verdict: `verdict/` has the test.
+ * Paths that did not come up although the control and a STUN arm pass: the arm to go on with, the least changed first,
+ * or the same one again, where loss ate its checks. A guess for the agent, not a verdict: `verdict/` has the test.
  */
 export function betterArms({ paths, arms }: RunObservation): Map<string, string> {
   const better = new Map<string, string>();
   const candidates = ARMS.filter(({ name, stun }) => stun && arms.includes(name)).map(({ name }) => name);
-  const first = arms.find((name) => candidates.includes(name));
+  const first = stunArms(arms)[0];
   if (first === undefined) return better;
   for (const path of paths) {
     if (path.valid) continue;
@@ -29,19 +30,34 @@ export function betterArms({ paths, arms }: RunObservation): Map<string, string>
     if (directions.some((direction) => received(direction, CONTROL_ARM) < LEAST_ROUNDS * ALIVE)) continue;
     const share = (direction: DirectionObservation, arm: string): number =>
       received(direction, arm) / received(direction, CONTROL_ARM);
-    if (!directions.some((direction) => share(direction, first) <= DEAD)) continue;
-    const arm = candidates.find((name) => directions.every((direction) => share(direction, name) >= ALIVE));
+    const passes = (arm: string): boolean => directions.every((direction) => share(direction, arm) >= ALIVE);
+    const dead = directions.some((direction) => share(direction, first) <= DEAD);
+    const arm = passes(first) ? first : dead ? candidates.find(passes) : undefined;
     if (arm !== undefined) better.set(path.id, arm);
   }
   return better;
 }
 
-/** Whether every wanted path has passed or is silent for certain, and how much the reference legs of the others lose. */
-export function undecided({ paths, ends }: RunObservation): {
+function stunArms(arms: readonly string[]): string[] {
+  return arms.filter((name) => ARMS.some((arm) => arm.stun && arm.name === name));
+}
+
+/**
+ * Whether every wanted path has passed, its cause known where it took another arm than the first, and how much the
+ * reference legs of the others lose.
+ */
+export function undecided(
+  { paths, ends, arms }: RunObservation,
+  report: Report,
+): {
   readonly decided: boolean;
   readonly referenceLoss: number | null;
 } {
-  const open = paths.filter((path) => path.wanted && !path.valid);
+  const explained = new Set(report.paths.flatMap(({ id, cause }) => (cause === null ? [] : [id])));
+  const first = stunArms(arms)[0];
+  const open = paths.filter(
+    ({ id, wanted, valid }) => wanted && (valid === null || (valid.arm !== first && !explained.has(id))),
+  );
   const losses = open.flatMap((path) =>
     [path.client.interface, path.server.interface].flatMap((name) => lossAt(ends, path, name)),
   );

@@ -26,6 +26,8 @@ export interface MatrixOptions {
   readonly pin: boolean;
   /** The sockets of a block are open and know their reflexive addresses: tell the far end. */
   readonly ready: (block: number, ends: readonly MatrixEnd[]) => void;
+  /** The rounds of a block begin. */
+  readonly started: () => void;
   /** The rounds of a block are over, late packets included. */
   readonly done: (block: number) => void;
 }
@@ -126,6 +128,7 @@ export class Matrix implements SocketOwner {
       }
     }
     block.endsAt = this.#host.now + rounds * intervalMs + LATE_MS;
+    this.#options.started();
   }
 
   stop(): void {

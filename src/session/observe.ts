@@ -10,6 +10,7 @@ import type {
 } from '../verdict/observation.js';
 import type { PathEndReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
+import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { pathId, yardstickSchema, type RecordEvent } from './record.js';
 import { directionKey, endKey, FAR, ownerKey, RecordIndex, type EventOf } from './record-index.js';
 
@@ -62,7 +63,10 @@ function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family
     event.host === host && event.interface === on.name && event.family === family;
   const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
   const arms = roundsByArm(index, sends, (sent) => index.arrived(sent, host) !== undefined);
-  const tcp = index.all('tcp').filter(here);
+  const rounds = arms.flatMap((tally) => tally.rounds.map(({ at }) => at));
+  // verdicts.md, `udp-blocked`: TCP "in the same rounds". Where there were none, any try tells of the reference.
+  const from = rounds.length > 0 ? Math.min(...rounds) - HEADER_MUTATIONS.intervalMs : 0;
+  const tcp = index.all('tcp').filter((event) => here(event) && event.t - event.afterMs >= from);
   const notGathered = index.all('not-gathered').find(here);
   return {
     host,

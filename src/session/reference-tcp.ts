@@ -1,11 +1,8 @@
 import type { TransportAddress } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
-import { NEVER, type Ms } from '../base/time.js';
+import type { Ms } from '../base/time.js';
 import type { Host } from './host.js';
 
-/** Tries lie apart, so that they fall into the same seconds as the rounds of the matrix. */
-const TRIES = 3;
-const EVERY_MS: Ms = 2000;
 const TIMEOUT_MS: Ms = 3000;
 
 /** Whether TCP to the reference works from each interface: what tells "no UDP at all" from "no network" (verdicts.md, `udp-blocked`). */
@@ -13,9 +10,7 @@ export class ReferenceTcp {
   readonly #host: Host;
   readonly #legs: readonly { readonly interface: string; readonly from: string; readonly to: TransportAddress }[];
   readonly #pin: boolean;
-  #left = TRIES;
   #waiting = 0;
-  #next: Ms = NEVER;
 
   constructor(host: Host, interfaces: readonly HostInterface[], references: readonly TransportAddress[], pin: boolean) {
     this.#host = host;
@@ -31,21 +26,11 @@ export class ReferenceTcp {
   }
 
   get done(): boolean {
-    return this.#legs.length === 0 || (this.#left === 0 && this.#waiting === 0);
+    return this.#waiting === 0;
   }
 
-  begin(): void {
-    if (this.#legs.length > 0) this.#next = this.#host.now;
-  }
-
-  deadline(): Ms {
-    return this.#next;
-  }
-
-  timeout(): void {
-    if (this.#next > this.#host.now) return;
-    this.#left -= 1;
-    this.#next = this.#left > 0 ? this.#host.now + EVERY_MS : NEVER;
+  /** Once at the beginning, and again with every block of rounds: what UDP and TCP say must be of the same time. */
+  try(): void {
     for (const leg of this.#legs) this.#try(leg);
   }
 

@@ -4,6 +4,7 @@ import type { Machine } from '../base/machine.js';
 import type { Random } from '../base/random.js';
 import { NEVER, type Ms } from '../base/time.js';
 import { parseMessage, type ControlMessage } from '../control/messages.js';
+import type { Report } from '../verdict/report.js';
 import type { Role } from '../verdict/words.js';
 import { Host } from './host.js';
 import type { SessionInput, SessionOutput } from './io.js';
@@ -145,9 +146,10 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
   }
 
   /** Judges what is known and logs every change of a path: `path.state {path, from, to, cause}`. */
-  protected refresh(final = false): void {
-    if (this.events.length === 0) return;
-    for (const { id, state, cause } of judge(this.events).paths) {
+  protected refresh(final = false): Report | null {
+    if (this.events.length === 0) return null;
+    const report = judge(this.events);
+    for (const { id, state, cause } of report.paths) {
       // Before the end "nothing yet" is not a state worth a line.
       if (!final && (state === 'inconclusive' || state === 'unprobed' || state === 'failed')) continue;
       const from = this.#states.get(id) ?? null;
@@ -157,6 +159,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
       this.host.record({ type: 'path.state', ...change });
       this.host.log('info', 'path.state', change);
     }
+    return report;
   }
 
   /** The far end is gone and was not expected to go: the run ends with what is known so far. */

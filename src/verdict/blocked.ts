@@ -2,7 +2,7 @@ import { count, type DirectionEvidence, pairedRounds } from './direction.js';
 import { nameOf, packetsTo, type PathEvidence } from './evidence.js';
 import { localFault } from './faults.js';
 import { readIcmp } from './icmp.js';
-import { isSpoiled } from './nat-prediction.js';
+import { isSpoiled, sharedNat } from './nat-prediction.js';
 import type { EndObservation, RoundObservation } from './observation.js';
 import { ALPHA, boundary, mcnemar } from './statistics.js';
 import { DIRECTIONS, ROLES, type Role } from './words.js';
@@ -72,6 +72,7 @@ function referenceReached(evidence: PathEvidence, direction: DirectionEvidence, 
 
 function natsPredictSuccess({ predicted, ends }: PathEvidence): Condition {
   const spoiled = ROLES.filter((host) => isSpoiled(ends[host]?.nat ?? null));
+  const shared = sharedNat(ends.client?.nat ?? null, ends.server?.nat ?? null);
   const models = ROLES.map((host) => `${host} ${natText(ends[host])}`).join(', ');
   return {
     condition: 'both NATs measured, spoil test included, and they predict success',
@@ -79,7 +80,9 @@ function natsPredictSuccess({ predicted, ends }: PathEvidence): Condition {
     detail:
       spoiled.length > 0
         ? `${models}: an early packet moves the mapping at the ${spoiled.join(' and the ')}`
-        : `${models}: ${predicted}`,
+        : shared !== null
+          ? `${models}: both behind one NAT (${shared}), and whether it hairpins was not measured`
+          : `${models}: ${predicted}`,
   };
 }
 
@@ -184,8 +187,8 @@ export function udpBlockConditions(evidence: PathEvidence, host: Role): Conditio
       detail: `${ratio(control)} control packets from ${nameOf(path[host])} answered`,
     },
     {
-      condition: `${host}: TCP works on the same interface`,
-      met: end.reference.tcp.connected > 0,
+      condition: `${host}: TCP works on the same interface in the same rounds`,
+      met: end.reference.tcp.connected === end.reference.tcp.tried,
       detail: `${end.reference.tcp.connected} of ${end.reference.tcp.tried} TCP connections to the reference came up`,
     },
     {

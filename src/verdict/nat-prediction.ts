@@ -22,7 +22,8 @@ const MAPPINGS_MAX = 4;
  * from the reference, and answer to whatever source they see (peer-reflexive).
  *
  * `unknown`: a model is missing or incomplete. The spoil test belongs to it where a punch would succeed, but for an end
- * without translation: what fails anyway no early packet can spoil. `uncertain`: it depends on how the NAT reads RFC 4787, or an early packet may spoil a mapping.
+ * without translation: what fails anyway no early packet can spoil. `uncertain`: it depends on how the NAT reads RFC 4787, on whether the
+ * NAT that both ends are behind hairpins, or an early packet may spoil a mapping.
  */
 export function predict(left: NatModel | null, right: NatModel | null): Prediction {
   const a = left && known(left);
@@ -30,8 +31,19 @@ export function predict(left: NatModel | null, right: NatModel | null): Predicti
   if (!left || !right || !a || !b) return 'unknown';
   const outcome = predictKnown(a, b);
   if (outcome === 'failure') return outcome;
+  if (sharedNat(left, right) !== null) return 'uncertain';
   if (!spoilTested(left) || !spoilTested(right)) return 'unknown';
   return outcome === 'success' && (isSpoiled(left) || isSpoiled(right)) ? 'uncertain' : outcome;
+}
+
+/**
+ * The public address of a NAT that both ends are behind: a punch then needs it to hairpin (RFC 4787 §6), which is not
+ * measured. `null`: they are not known to share one.
+ */
+export function sharedNat(left: NatModel | null, right: NatModel | null): string | null {
+  if (left?.mapping === 'none' || right?.mapping === 'none') return null;
+  const address = left?.reflexive?.address ?? null;
+  return address === right?.reflexive?.address ? address : null;
 }
 
 /** Whether an early packet moves the mappings of this end (verdicts.md, spoil test). */

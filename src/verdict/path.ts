@@ -4,7 +4,7 @@ import { nameOf, type PathEvidence } from './evidence.js';
 import { faultOf, type Fault } from './faults.js';
 import { everyStunArmFails, filteredFields, stunFailsIn } from './fields.js';
 import { describeIcmp, type PathIcmp, readIcmp } from './icmp.js';
-import { isSpoiled } from './nat-prediction.js';
+import { isSpoiled, sharedNat } from './nat-prediction.js';
 import type { EndObservation, RunObservation } from './observation.js';
 import { ALPHA, clopperPearson } from './statistics.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
@@ -329,6 +329,7 @@ function stunBlocked({ up, down }: PathEvidence): Finding | null {
 function failed(evidence: PathEvidence): Finding | null {
   const { path, ends, predicted, up, down } = evidence;
   const spoiled = ROLES.filter((host) => isSpoiled(ends[host]?.nat ?? null));
+  const shared = sharedNat(ends.client?.nat ?? null, ends.server?.nat ?? null);
   const refusal = path.icmp.find((icmp) => readIcmp(evidence, icmp) === 'nat-port');
   const models = ROLES.map((host) => {
     const nat = ends[host]?.nat;
@@ -339,9 +340,11 @@ function failed(evidence: PathEvidence): Finding | null {
       ? `the far NAT itself refused the port (${describeIcmp(refusal)})`
       : predicted === 'failure'
         ? 'such NATs cannot be punched'
-        : spoiled.length > 0
-          ? 'an early packet moves the mapping, so the punch misses'
-          : 'whether such NATs can be punched depends on details that were not measured';
+        : shared !== null
+          ? `both are behind one NAT (${shared}), which does not turn their packets back inside (hairpin)`
+          : spoiled.length > 0
+            ? 'an early packet moves the mapping, so the punch misses'
+            : 'whether such NATs can be punched depends on details that were not measured';
     return { state: 'failed', cause: 'nat-incompatible', why: `${models}: ${reason}` };
   }
   if (lossExplainsChecks(up, down)) return null;

@@ -39,7 +39,7 @@ export class SimulatedNat {
     const key = `${formatTransportAddress(from)} ${this.#part(to)}`;
     let flow = this.#flows.get(key);
     if (!flow) this.#flows.set(key, (flow = { inside: from, outside: this.#allocate(from, to), contacted: [] }));
-    flow.contacted.push(to);
+    if (!flow.contacted.some((address) => sameText(address, to))) flow.contacted.push(to);
     return flow.outside;
   }
 

@@ -1,6 +1,6 @@
-import { sameAddress, transportAddress, type TransportAddress } from '../../src/base/address.js';
+import { type Family, inPrefix, sameAddress, transportAddress, type TransportAddress } from '../../src/base/address.js';
 import type { HostInterface, InterfaceKind } from '../../src/base/interface.js';
-import { fraction, integerBetween, SeededRandom } from '../../src/base/random.js';
+import { fraction, integerBetween, type Random, SeededRandom } from '../../src/base/random.js';
 import type { Ms } from '../../src/base/time.js';
 import { ClientSession, type ClientPlan } from '../../src/session/client.js';
 import type { CounterSnapshot, EgressCheck, EgressResult, SessionInput, SessionOutput } from '../../src/session/io.js';
@@ -14,17 +14,41 @@ import { ARM_NAMES } from '../../src/mutation/names.js';
 
 export const REFERENCE = transportAddress('198.51.100.10', 3478);
 const ALTERNATE = transportAddress('198.51.100.20', 3479);
+export const REFERENCE6 = transportAddress('2001:db8:f::10', 3478);
+const ALTERNATE6 = transportAddress('2001:db8:f::20', 3479);
 const GUARDED: NatBehaviour = { kind: 'linux', guarded: true };
+const OPEN_FIREWALL: NatBehaviour = { kind: 'firewall', filtering: 'apdf' };
 
 /** What an uplink does with a packet; `out` leaves its host, `in` comes to it. `remote` is the public far address. */
-export type Filter = (packet: { bytes: Uint8Array; way: 'out' | 'in'; remote: TransportAddress }) => 'pass' | 'drop';
+export type Filter = (packet: {
+  readonly bytes: Uint8Array;
+  readonly way: 'out' | 'in';
+  /** The uplink's own public address of the flow. */
+  readonly local: TransportAddress;
+  readonly remote: TransportAddress;
+  readonly now: Ms;
+}) => 'pass' | 'drop';
 
 export interface Uplink {
   readonly nat?: NatBehaviour;
+  /** Of its IPv6 addresses, which are translated by nothing. */
+  readonly firewall?: NatBehaviour & { readonly kind: 'none' | 'firewall' };
+  /** Uplinks of one name share a NAT, which does not hairpin; addresses in one /24 a LAN. */
+  readonly behind?: string;
   readonly filter?: Filter;
+  /** While nothing at all passes, TCP included. */
+  readonly outage?: (now: Ms) => boolean;
   /** Loss each way, independent. */
   readonly loss?: number;
+  /** Gilbert–Elliott, both ways at once: everything is lost for `burstMs` on average, `loss` of the time. */
+  readonly bursts?: { readonly loss: number; readonly burstMs: Ms };
   readonly oneWayMs?: Ms;
+  /** Of packets that come in, where that is another than the way out. */
+  readonly inwardMs?: Ms;
+  /** Up to so much more, drawn for each packet, which reorders them. */
+  readonly jitterMs?: Ms;
+  /** Share of packets that arrive twice. */
+  readonly duplicates?: number;
 }
 
 export interface WorldOptions {
@@ -33,6 +57,14 @@ export interface WorldOptions {
   /** By interface: `client.wwan0`, `server.usb0` … Interfaces not named are open, behind a guarded Linux NAT. */
   readonly uplinks?: Readonly<Record<string, Uplink>>;
   readonly referenceDown?: boolean;
+  /** When the reference dies. */
+  readonly referenceDies?: Ms;
+  /** The reference has one address only. */
+  readonly withoutAlternate?: boolean;
+  /** One way, of what the ends tell each other. */
+  readonly controlMs?: Ms;
+  /** How much later than the client the server starts. */
+  readonly serverLateMs?: Ms;
   readonly referenceTcp?: (host: 'client' | 'server', on: string) => boolean;
   readonly egress?: (host: 'client' | 'server', check: EgressCheck) => Partial<EgressResult>;
   readonly counters?: (host: 'client' | 'server', reading: number) => CounterSnapshot;
@@ -71,9 +103,36 @@ type Role = 'client' | 'server';
 interface Site {
   readonly key: string;
   readonly on: HostInterface;
+  readonly family: Family;
   readonly nat: SimulatedNat;
-  readonly outside: string;
+  /** The public addresses that lead here. */
+  readonly outside: readonly string[];
   readonly uplink: Uplink;
+  readonly bursts: Bursts | null;
+}
+
+/** Up and down in turns, each for an exponentially distributed time. */
+class Bursts {
+  readonly #random: Random;
+  readonly #loss: number;
+  readonly #burstMs: Ms;
+  #down = false;
+  #until: Ms = 0;
+
+  constructor(random: Random, { loss, burstMs }: NonNullable<Uplink['bursts']>) {
+    this.#random = random;
+    this.#loss = loss;
+    this.#burstMs = burstMs;
+  }
+
+  lost(now: Ms): boolean {
+    while (this.#until <= now) {
+      this.#down = this.#until === 0 ? fraction(this.#random) < this.#loss : !this.#down;
+      const mean = this.#down ? this.#burstMs : (this.#burstMs * (1 - this.#loss)) / this.#loss;
+      this.#until += Math.max(1, -Math.log(1 - fraction(this.#random)) * mean);
+    }
+    return this.#down;
+  }
 }
 
 /** Two complete sessions, a reflector, and NATs and filters between them, on a virtual clock. */
@@ -84,14 +143,17 @@ export class SessionWorld {
   readonly #options: WorldOptions;
   readonly #random: SeededRandom;
   readonly #machines: Record<Role, ClientSession | ServerSession>;
-  readonly #reflector: Reflector;
-  readonly #reflectorSockets = new Map<string, TransportAddress>();
+  readonly #reflectors: readonly Reflector[];
+  readonly #reflectorSockets = new Map<
+    string,
+    { readonly reflector: Reflector; readonly socket: string; readonly local: TransportAddress }
+  >();
   readonly #sockets = new Map<string, { role: Role; socket: string; local: TransportAddress; site: Site | null }>();
   readonly #sites = new Map<string, Site>();
-  readonly #queue: { at: Ms; order: number; run: () => void }[] = [];
+  /** The soonest first; at one time, in the order in which they were planned. */
+  readonly #queue: { readonly at: Ms; readonly run: () => void }[] = [];
   readonly #alive: Record<Role, boolean> = { client: true, server: true };
   readonly #readings: Record<Role, number> = { client: 0, server: 0 };
-  #order = 0;
 
   constructor(options: WorldOptions = {}) {
     this.#options = options;
@@ -121,25 +183,31 @@ export class SessionWorld {
       client: new ClientSession(plan, { ...common, name: 'L', random: random('L'), references: plan.references }),
       server: new ServerSession({ ...common, name: 'D', random: random('D'), references: [], pin: null }),
     };
-    this.#reflector = new Reflector({ listen: REFERENCE, alternate: ALTERNATE, ports: [], random: random('R') });
+    this.#reflectors = [
+      { listen: REFERENCE, alternate: ALTERNATE },
+      { listen: REFERENCE6, alternate: ALTERNATE6 },
+    ].map(
+      ({ listen, alternate }) =>
+        new Reflector({
+          listen,
+          alternate: options.withoutAlternate ? null : alternate,
+          ports: [],
+          random: random(listen.address),
+        }),
+    );
     for (const [role, interfaces] of [
       ['client', client],
       ['server', server],
     ] as const) {
-      for (const on of interfaces) {
-        const key = `${role}.${on.name}`;
-        const outside = `203.0.113.${this.#sites.size + 1}`;
-        const uplink = options.uplinks?.[key] ?? {};
-        const nat = new SimulatedNat(uplink.nat ?? GUARDED, outside, this.#random);
-        this.#sites.set(key, { key, on, nat, outside, uplink });
-      }
+      for (const on of interfaces) this.#connect(role, on, options.uplinks?.[`${role}.${on.name}`] ?? {});
     }
-    this.#feedReflector({ type: 'start', startedAt: '', interfaces: [], counters: null });
+    for (const reflector of this.#reflectors)
+      this.#feedReflector(reflector, { type: 'start', startedAt: '', interfaces: [], counters: null });
     for (const [role, interfaces] of [
       ['client', client],
       ['server', server],
     ] as const) {
-      this.#at(0, () => {
+      this.#at(role === 'server' ? (options.serverLateMs ?? 0) : 0, () => {
         this.#feed(role, {
           type: 'start',
           startedAt: '2024-06-06T11:46:00.000Z',
@@ -160,7 +228,6 @@ export class SessionWorld {
   run(limitMs: Ms = 180_000): Report {
     for (;;) {
       const deadline = Math.min(this.#deadline('client'), this.#deadline('server'));
-      this.#queue.sort((left, right) => left.at - right.at || left.order - right.order);
       const next = this.#queue[0]?.at ?? Number.POSITIVE_INFINITY;
       const now = Math.max(this.now, Math.min(next, deadline));
       if (!this.#alive.client || now === Number.POSITIVE_INFINITY) break;
@@ -187,13 +254,34 @@ export class SessionWorld {
     this.#feed(role, { type: 'interrupt' });
   }
 
+  #connect(role: Role, on: HostInterface, uplink: Uplink): void {
+    const key = `${role}.${on.name}`;
+    const sites = [...this.#sites.values()];
+    for (const family of new Set(on.addresses.map((address) => address.family))) {
+      const own = on.addresses.filter((address) => address.family === family).map(({ address }) => address);
+      const behaviour = family === 'ipv6' ? (uplink.firewall ?? OPEN_FIREWALL) : (uplink.nat ?? GUARDED);
+      const shared =
+        uplink.behind === undefined
+          ? undefined
+          : sites.find((site) => site.uplink.behind === uplink.behind && site.family === family);
+      const translated =
+        behaviour.kind === 'none' || behaviour.kind === 'firewall' ? null : `203.0.113.${this.#sites.size + 1}`;
+      const outside = shared?.outside ?? (translated === null ? own : [translated]);
+      const nat = shared?.nat ?? new SimulatedNat(behaviour, outside[0] ?? '', this.#random);
+      const bursts = uplink.bursts ? new Bursts(this.#random, uplink.bursts) : null;
+      this.#sites.set(`${key} ${family}`, { key, on, family, nat, outside, uplink, bursts });
+    }
+  }
+
   #deadline(role: Role): Ms {
     return this.#alive[role] ? this.#machines[role].deadline() : Number.POSITIVE_INFINITY;
   }
 
   #at(after: Ms, run: () => void): void {
-    this.#order += 1;
-    this.#queue.push({ at: this.now + after, order: this.#order, run });
+    const at = this.now + after;
+    let place = this.#queue.length;
+    while (place > 0 && (this.#queue[place - 1]?.at ?? 0) > at) place -= 1;
+    this.#queue.splice(place, 0, { at, run });
   }
 
   #feed(role: Role, input: SessionInput): void {
@@ -213,7 +301,7 @@ export class SessionWorld {
     switch (output.type) {
       case 'open': {
         const local = { ...output.address, port: output.address.port || integerBetween(this.#random, 32_768, 60_999) };
-        const site = this.#sites.get(`${role}.${output.interface}`) ?? null;
+        const site = this.#sites.get(`${role}.${output.interface} ${output.address.family}`) ?? null;
         this.#sockets.set(`${role}.${output.socket}`, { role, socket: output.socket, local, site });
         later(0, { type: 'opened', socket: output.socket, local, pinned: true });
         break;
@@ -234,15 +322,25 @@ export class SessionWorld {
         later(5, { type: 'counters', token: output.token, counters: this.#counters(role) });
         break;
       case 'connect-tcp': {
+        const site = this.#sites.get(`${role}.${output.interface} ${output.to.family}`);
         const ok =
-          !this.#options.referenceDown &&
-          (this.#options.referenceTcp?.(role, output.interface) ?? output.interface !== 'eth0');
-        later(80, { type: 'tcp', token: output.token, code: ok ? null : 'ETIMEDOUT', afterMs: 80 });
+          !this.#referenceDown && (this.#options.referenceTcp?.(role, output.interface) ?? output.interface !== 'eth0');
+        // Its SYN is sent again after 1 s, as Linux does.
+        const connect = (afterMs: Ms): void => {
+          const lost = !site || this.#lost(site) || this.#lost(site);
+          if (ok && !lost) later(80, { type: 'tcp', token: output.token, code: null, afterMs: afterMs + 80 });
+          else if (afterMs > 0) later(2000, { type: 'tcp', token: output.token, code: 'ETIMEDOUT', afterMs: 3000 });
+          else
+            this.#at(1000, () => {
+              connect(1000);
+            });
+        };
+        connect(0);
         break;
       }
       case 'message': {
         const message = JSON.parse(JSON.stringify(output.message)) as unknown;
-        this.#at(5, () => {
+        this.#at(this.#options.controlMs ?? 5, () => {
           this.#feed(other, { type: 'message', message });
         });
         break;
@@ -254,7 +352,7 @@ export class SessionWorld {
         this.logs.push({ host: role, level: output.level, name: output.name, fields: output.fields });
         break;
       case 'disconnect':
-        this.#at(6, () => {
+        this.#at((this.#options.controlMs ?? 5) + 1, () => {
           this.#feed(other, { type: 'peer-lost', reason: output.reason });
         });
         break;
@@ -294,33 +392,66 @@ export class SessionWorld {
       });
       return;
     }
+    const neighbour = [...this.#sites.values()].find(
+      ({ uplink, on }) =>
+        site.uplink.behind !== undefined &&
+        uplink.behind === site.uplink.behind &&
+        on.addresses.some(({ address }) => address === to.address && inPrefix(to.address, local.address, 24)),
+    );
+    if (neighbour) {
+      this.#at(1, () => {
+        this.#deliver(to, local, bytes, (socket) => socket.site === neighbour);
+      });
+      return;
+    }
     const outside = site.nat.outbound(local, to);
-    if (this.#dropped(site, bytes, 'out', to)) return;
-    const hop = site.uplink.oneWayMs ?? 20;
-    this.#at(hop, () => {
+    if (this.#dropped(site, { bytes, way: 'out', local: outside, remote: to })) return;
+    this.#travel(site, site.uplink.oneWayMs ?? 20, () => {
       this.#arrive(outside, to, bytes);
     });
   }
 
+  #travel(site: Site, delay: Ms, arrive: () => void): void {
+    const { jitterMs = 0, duplicates = 0 } = site.uplink;
+    for (let copies = fraction(this.#random) < duplicates ? 2 : 1; copies > 0; copies -= 1)
+      this.#at(delay + Math.floor(fraction(this.#random) * jitterMs), arrive);
+  }
+
+  get #referenceDown(): boolean {
+    return (
+      this.#options.referenceDown === true || this.now >= (this.#options.referenceDies ?? Number.POSITIVE_INFINITY)
+    );
+  }
+
   /** On the public side: towards the reference, or through the NAT that has the address. */
   #arrive(from: TransportAddress, to: TransportAddress, bytes: Uint8Array): void {
-    const reflector = [...this.#reflectorSockets].find(([, address]) => sameAddress(address, to))?.[0];
-    if (reflector !== undefined) {
-      if (!this.#options.referenceDown) this.#feedReflector({ type: 'datagram', socket: reflector, from, bytes });
+    const reference = [...this.#reflectorSockets.values()].find(({ local }) => sameAddress(local, to));
+    if (reference !== undefined) {
+      const { reflector, socket } = reference;
+      if (!this.#referenceDown) this.#feedReflector(reflector, { type: 'datagram', socket, from, bytes });
       return;
     }
-    const site = [...this.#sites.values()].find(({ outside }) => outside === to.address);
-    if (!site || this.#dropped(site, bytes, 'in', from)) return;
-    const inside = site.nat.inbound(from, to);
+    const sites = [...this.#sites.values()].filter(({ outside }) => outside.includes(to.address));
+    const [first] = sites;
+    // A NAT that does not hairpin drops what one of its own hosts sends to its outside.
+    if (!first || (first.uplink.behind !== undefined && first.outside.includes(from.address))) return;
+    if (this.#dropped(first, { bytes, way: 'in', local: to, remote: from })) return;
+    const inside = first.nat.inbound(from, to);
     if (!inside) return;
-    this.#at(site.uplink.oneWayMs ?? 20, () => {
+    const site = sites.find(({ on }) => on.addresses.some(({ address }) => address === inside.address)) ?? first;
+    this.#travel(site, site.uplink.inwardMs ?? site.uplink.oneWayMs ?? 20, () => {
       this.#deliver(inside, from, bytes, (socket) => socket.site === site);
     });
   }
 
-  #dropped(site: Site, bytes: Uint8Array, way: 'out' | 'in', remote: TransportAddress): boolean {
-    const { filter, loss = 0 } = site.uplink;
-    return filter?.({ bytes, way, remote }) === 'drop' || fraction(this.#random) < loss;
+  #dropped(site: Site, packet: Omit<Parameters<Filter>[0], 'now'>): boolean {
+    return this.#lost(site) || site.uplink.filter?.({ ...packet, now: this.now }) === 'drop';
+  }
+
+  /** What befalls any packet there, TCP as UDP. */
+  #lost({ uplink, bursts }: Site): boolean {
+    if (uplink.outage?.(this.now) === true || bursts?.lost(this.now) === true) return true;
+    return fraction(this.#random) < (uplink.loss ?? 0);
   }
 
   #deliver(
@@ -336,14 +467,15 @@ export class SessionWorld {
     }
   }
 
-  #feedReflector(input: SessionInput): void {
-    this.#reflector.handle(input, this.now);
-    for (let output = this.#reflector.poll(); output !== undefined; output = this.#reflector.poll()) {
+  #feedReflector(reflector: Reflector, input: SessionInput): void {
+    reflector.handle(input, this.now);
+    for (let output = reflector.poll(); output !== undefined; output = reflector.poll()) {
+      const id = 'socket' in output ? `${String(this.#reflectors.indexOf(reflector))} ${output.socket}` : '';
       if (output.type === 'open') {
-        this.#reflectorSockets.set(output.socket, output.address);
-        this.#feedReflector({ type: 'opened', socket: output.socket, local: output.address, pinned: false });
+        this.#reflectorSockets.set(id, { reflector, socket: output.socket, local: output.address });
+        this.#feedReflector(reflector, { type: 'opened', socket: output.socket, local: output.address, pinned: false });
       } else if (output.type === 'send') {
-        const from = this.#reflectorSockets.get(output.socket);
+        const from = this.#reflectorSockets.get(id)?.local;
         const { to, bytes } = output;
         if (from)
           this.#at(20, () => {
@@ -356,5 +488,5 @@ export class SessionWorld {
 
 /** The public server networks: what a carrier that drops peer-to-peer UDP lets through. */
 export function isReference({ address }: TransportAddress): boolean {
-  return address === REFERENCE.address || address === ALTERNATE.address;
+  return [REFERENCE, ALTERNATE, REFERENCE6, ALTERNATE6].some((reference) => reference.address === address);
 }
