@@ -1,0 +1,256 @@
+import { type Family, formatTransportAddress, type TransportAddress } from '../base/address.js';
+import type { HostInterface } from '../base/interface.js';
+import { integerBetween, type Random } from '../base/random.js';
+import type { CounterSnapshot, EgressCheck, EgressResult, IcmpError } from '../session/io.js';
+import { IcmpBudget } from './box.js';
+import type { Network, NetworkNode, Plug } from './network.js';
+import {
+  destinationOf,
+  echoReply,
+  icmpError,
+  type IcmpErrorPacket,
+  isEchoRequest,
+  isIcmpError,
+  type Packet,
+  sourceOf,
+  udpPacket,
+} from './packet.js';
+import { type PolicyRule, type Route, RoutingTable } from './routing-table.js';
+import { TcpEnd } from './tcp.js';
+
+export interface WorldInterface extends HostInterface {
+  readonly mtuBytes?: number;
+  /** 0 off, 1 strict, 2 loose (RFC 3704). */
+  readonly rpFilter?: 0 | 1 | 2;
+  /** No neighbours to ask for: a modem's raw IP, TUN. */
+  readonly pointToPoint?: boolean;
+}
+
+export interface HostOptions {
+  readonly name: string;
+  readonly interfaces: readonly WorldInterface[];
+  readonly routes: readonly Route[];
+  readonly rules?: readonly PolicyRule[];
+  /** RFC 1122 §3.3.4.2: a weak host takes packets to any of its addresses on any interface, as Linux does. */
+  readonly model?: 'weak' | 'strong';
+  readonly random: Random;
+}
+
+/** A UDP socket as a kernel has it. */
+export interface UdpSocket {
+  readonly local: TransportAddress;
+  /** The device it is pinned to. */
+  readonly device: string | null;
+  readonly onDatagram: (from: TransportAddress, bytes: Uint8Array) => void;
+  readonly onIcmp: (to: TransportAddress, error: IcmpError, quoted: Uint8Array) => void;
+}
+
+interface Port {
+  readonly on: WorldInterface;
+  plug: Plug | null;
+  /** Administratively. */
+  up: boolean;
+  readonly counters: { rxPackets: number; txPackets: number; rxDropped: number; txDropped: number };
+}
+
+const EPHEMERAL_PORTS = [32_768, 60_999] as const;
+const DEFAULT_MTU_BYTES = 1500;
+
+/** A host: interfaces, a routing table, sockets. It forwards nothing. */
+export class Host implements NetworkNode {
+  readonly name: string;
+  readonly interfaces: readonly WorldInterface[];
+  readonly tcp: TcpEnd;
+  readonly #options: HostOptions;
+  readonly #ports: ReadonlyMap<string, Port>;
+  readonly #table: RoutingTable;
+  /** By address and port, of both pinned and unpinned ones. */
+  readonly #sockets = new Map<string, UdpSocket[]>();
+  readonly #counters: Record<string, number> = {
+    TcpExtIPReversePathFilter: 0,
+    IpInAddrErrors: 0,
+    IpOutNoRoutes: 0,
+    UdpNoPorts: 0,
+    Ip6InAddrErrors: 0,
+    Ip6OutNoRoutes: 0,
+    Udp6NoPorts: 0,
+  };
+  readonly #budget = new IcmpBudget();
+  #network: Network | null = null;
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.interfaces = options.interfaces;
+    this.#ports = new Map(
+      options.interfaces.map((on) => [
+        on.name,
+        { on, plug: null, up: true, counters: { rxPackets: 0, txPackets: 0, rxDropped: 0, txDropped: 0 } },
+      ]),
+    );
+    const routed = options.interfaces.map((on) => ({
+      name: on.name,
+      addresses: on.addresses,
+      pointToPoint: on.pointToPoint ?? false,
+      isUp: () => this.#isUp(on.name),
+    }));
+    this.#table = new RoutingTable(routed, [...connected(options.interfaces), ...options.routes], options.rules ?? []);
+    this.tcp = new TcpEnd((packet, device) => this.#send(packet, device), options.random);
+  }
+
+  plugIn(port: string, plug: Plug, network: Network): void {
+    const found = this.#ports.get(port);
+    if (!found) throw new RangeError(`${this.name} has no interface ${port}`);
+    found.plug = plug;
+    this.#network = network;
+    this.tcp.network = network;
+    this.#table.forget();
+  }
+
+  /** `ip link set … up|down`: its routes come and go with it. */
+  setUp(name: string, up: boolean): void {
+    const port = this.#ports.get(name);
+    if (port) port.up = up;
+    this.#table.forget();
+  }
+
+  /** Opens a socket and gives its address, or the kernel's error. Port 0: any. */
+  bind(
+    address: TransportAddress,
+    device: string | null,
+    handlers: Pick<UdpSocket, 'onDatagram' | 'onIcmp'>,
+  ): UdpSocket | string {
+    if (device !== null && !this.#ports.has(device)) return 'ENODEV';
+    if (!this.#table.isOwn(address.address)) return 'EADDRNOTAVAIL';
+    let local = address;
+    if (address.port === 0) {
+      do local = { ...address, port: integerBetween(this.#options.random, ...EPHEMERAL_PORTS) };
+      while (this.#sockets.has(formatTransportAddress(local)));
+    }
+    const there = this.#sockets.get(formatTransportAddress(local)) ?? [];
+    // Two sockets share a port only when they are pinned to different devices.
+    if (there.some((socket) => socket.device === null || device === null || socket.device === device))
+      return 'EADDRINUSE';
+    const socket: UdpSocket = { local, device, ...handlers };
+    this.#sockets.set(formatTransportAddress(local), [...there, socket]);
+    return socket;
+  }
+
+  close(socket: UdpSocket): void {
+    const key = formatTransportAddress(socket.local);
+    const left = (this.#sockets.get(key) ?? []).filter((one) => one !== socket);
+    if (left.length > 0) this.#sockets.set(key, left);
+    else this.#sockets.delete(key);
+  }
+
+  /** The kernel's answer to a send: `null` when it took it, which does not say that it went where it should. */
+  sendUdp(socket: UdpSocket, to: TransportAddress, bytes: Uint8Array, ttl?: number): string | null {
+    return this.#send(udpPacket(socket.local, to, bytes, ttl), socket.device);
+  }
+
+  checkEgress(check: EgressCheck, pin: boolean): EgressResult {
+    return this.#table.checkEgress(check, pin);
+  }
+
+  readCounters(): CounterSnapshot {
+    const ports = [...this.#ports.values()];
+    return {
+      interfaces: Object.fromEntries(ports.map(({ on, counters }) => [on.name, { ...counters }])),
+      host: { ...this.#counters },
+      rpFilter: Object.fromEntries(ports.map(({ on }) => [on.name, on.rpFilter ?? 0])),
+    };
+  }
+
+  receive(packet: Packet, name: string): void {
+    const port = this.#ports.get(name);
+    if (!port?.up) return;
+    port.counters.rxPackets += 1;
+    if (!this.#passesReversePath(packet, port.on)) {
+      this.#count('TcpExtIPReversePathFilter');
+      return;
+    }
+    const isOwn =
+      this.#options.model === 'strong'
+        ? port.on.addresses.some(({ address }) => address === packet.destination)
+        : this.#table.isOwn(packet.destination);
+    if (isOwn) this.#deliver(packet, name);
+    else this.#count(packet.family === 'ipv4' ? 'IpInAddrErrors' : 'Ip6InAddrErrors');
+  }
+
+  #deliver(packet: Packet, device: string): void {
+    if (isIcmpError(packet)) this.#deliverError(packet);
+    else if (isEchoRequest(packet)) this.#send(echoReply(packet), null);
+    else if (packet.protocol === 'tcp') this.tcp.receive(packet);
+    else if (packet.protocol === 'udp') {
+      const socket = this.#socketAt(destinationOf(packet), device);
+      if (socket) socket.onDatagram(sourceOf(packet), packet.payload);
+      else {
+        this.#count(packet.family === 'ipv4' ? 'UdpNoPorts' : 'Udp6NoPorts');
+        const error = icmpError(packet, packet.destination, 'port-unreachable');
+        if (error && this.#budget.take(error.destination, this.#network?.now ?? 0)) this.#send(error, null);
+      }
+    }
+  }
+
+  #deliverError({ family, source, icmp }: IcmpErrorPacket): void {
+    const { quoted, type, code } = icmp;
+    if (quoted.protocol === 'tcp') this.tcp.failed(quoted, type, code);
+    const sockets = this.#sockets.get(formatTransportAddress(sourceOf(quoted))) ?? [];
+    if (quoted.protocol !== 'udp') return;
+    for (const socket of sockets)
+      socket.onIcmp(destinationOf(quoted), { family, type, code, from: source }, quoted.payload);
+  }
+
+  /** One that is pinned to where the packet came in, else one that is not pinned. */
+  #socketAt(local: TransportAddress, device: string): UdpSocket | undefined {
+    const sockets = this.#sockets.get(formatTransportAddress(local));
+    return sockets?.find((socket) => socket.device === device) ?? sockets?.find((socket) => socket.device === null);
+  }
+
+  #passesReversePath(packet: Packet, { name, rpFilter = 0 }: WorldInterface): boolean {
+    if (rpFilter === 0 || packet.family !== 'ipv4') return true;
+    const back = this.#table.lookup({ to: packet.source, from: packet.destination, oif: null });
+    return back !== null && (rpFilter === 2 || back.interface === name);
+  }
+
+  #send(packet: Packet, pinnedTo: string | null): string | null {
+    if (this.#table.isOwn(packet.destination)) {
+      this.#network?.after(0, () => {
+        this.#deliver(packet, 'lo');
+      });
+      return null;
+    }
+    const route = this.#table.lookup({ to: packet.destination, from: packet.source, oif: pinnedTo });
+    const device = this.#ports.get(route?.interface ?? pinnedTo ?? '');
+    // A pinned socket needs no route for IPv4: the host takes the address for on-link.
+    const onLink = route === null && packet.family === 'ipv4' && device !== undefined && this.#isUp(device.on.name);
+    if (!device || (route === null && !onLink)) {
+      this.#count(packet.family === 'ipv4' ? 'IpOutNoRoutes' : 'Ip6OutNoRoutes');
+      return 'ENETUNREACH';
+    }
+    if (packet.sizeBytes > (device.on.mtuBytes ?? DEFAULT_MTU_BYTES)) return 'EMSGSIZE';
+    // It asks for the far address's neighbour, nobody answers, and nothing leaves; the send succeeds all the same.
+    if (onLink && device.on.pointToPoint !== true) return null;
+    device.counters.txPackets += 1;
+    device.plug?.send(packet);
+    return null;
+  }
+
+  #isUp(name: string): boolean {
+    return this.#ports.get(name)?.up === true;
+  }
+
+  #count(counter: string): void {
+    this.#counters[counter] = (this.#counters[counter] ?? 0) + 1;
+  }
+}
+
+/** The routes that the kernel adds by itself, one for each address. */
+function connected(interfaces: readonly WorldInterface[]): Route[] {
+  return interfaces.flatMap(({ name, addresses }) =>
+    addresses.map(({ address, prefixLength }) => ({ to: `${address}/${prefixLength}`, interface: name })),
+  );
+}
+
+/** `::/0` and the like. */
+export const DEFAULT_ROUTE: Readonly<Record<Family, string>> = { ipv4: '0.0.0.0/0', ipv6: '::/0' };
