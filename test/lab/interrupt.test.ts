@@ -2,11 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { formatInvite, parseInvite } from '../../src/control/invite.js';
 import { recordEventSchema } from '../../src/session/record.js';
 import type { Report } from '../../src/verdict/report.js';
-import { createLab, type Lab } from '../support/lab.js';
+import { createLab, destroyLabs, type Lab } from '../support/lab.js';
 import { startIcepath, type IcepathProcess } from '../support/lab-process.js';
 import { clientCommand, reflectors, serverCommand } from '../support/lab-run.js';
 import { WANTED } from '../support/lab-scenario.js';
@@ -84,6 +84,8 @@ async function wholeRun(client: IcepathProcess): Promise<void> {
 }
 
 describeWith(['linux', 'ip', 'nft', 'root', 'koffi', 'dist'], 'icepath ended in its midst', () => {
+  afterAll(destroyLabs);
+
   test.concurrent(
     'Ctrl-C at the client at five moments: what is known is reported, and the server serves the next one',
     { timeout: TIMEOUT_MS },

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import ts from 'typescript';
-import { afterEach, expect, test } from 'vitest';
-import { createLab, sweepLabs, type Lab } from '../support/lab.js';
+import { afterAll, afterEach, expect, test } from 'vitest';
+import { createLab, destroyLabs, sweepLabs, type Lab } from '../support/lab.js';
 import { openSocket, type LabSocket, type SocketOptions } from '../support/lab-socket.js';
 import { dualStack, mesh, routed, type Filter, type HostName, type Topology } from '../support/lab-topology.js';
 import { describeWith } from '../support/skip.js';
@@ -70,6 +70,8 @@ afterEach(() => {
 });
 
 describeWith(['linux', 'ip', 'nft', 'root', 'koffi'], 'lab networks', () => {
+  afterAll(destroyLabs);
+
   test('no wire leads out of the lab', () => {
     const links = () => execFileSync('ip', ['-o', 'link'], { encoding: 'utf8' });
     const before = links();

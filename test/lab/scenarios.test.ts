@@ -1,4 +1,5 @@
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
+import { destroyLabs } from '../support/lab.js';
 import { runScenario } from '../support/lab-scenario.js';
 import { describeWith } from '../support/skip.js';
 import { SCENARIOS } from './scenarios.js';
@@ -9,6 +10,8 @@ import { SCENARIOS } from './scenarios.js';
 const SCENARIO_TIMEOUT_MS = 180_000;
 
 describeWith(['linux', 'ip', 'nft', 'root', 'koffi', 'dist'], 'scenarios between kernel NATs and filters', () => {
+  afterAll(destroyLabs);
+
   test.concurrent.for(SCENARIOS.map((scenario) => [`${scenario.name}: ${scenario.why}`, scenario] as const))(
     '%s',
     { timeout: SCENARIO_TIMEOUT_MS },

@@ -39,9 +39,12 @@ const PREFIX = 'ip-g-';
 const live = new Set<Lab>();
 let swept = false;
 
-process.once('exit', () => {
+process.once('exit', destroyLabs);
+
+/** What is left of this process's labs: a test that timed out does not get to its own `destroy`, and vitest may end a worker without an orderly exit. */
+export function destroyLabs(): void {
   for (const lab of live) lab.destroy();
-});
+}
 
 export function createLab(topology: Topology): Lab {
   if (!swept) sweepLabs();
