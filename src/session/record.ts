@@ -9,6 +9,8 @@ import { CAUSES, EGRESS_VERDICTS, natModelSchema, PATH_STATES, ROLES } from '../
 export const RECORD_VERSION = 1;
 
 const family = z.enum(['ipv4', 'ipv6']);
+/** What stands in a table: a far end cannot fill the screen with its name. */
+const shortText = z.string().max(256);
 const role = z.enum(ROLES);
 const address = z.object({ family, address: z.string(), port: z.number().int().min(0).max(0xffff) });
 const common = { t: z.number(), host: role };
@@ -18,9 +20,9 @@ const count = z.number().int().nonnegative();
 const INTERFACES_MAX = 64;
 
 const hostInterface = z.object({
-  name: z.string(),
+  name: shortText,
   kind: z.enum(INTERFACE_KINDS),
-  label: z.string(),
+  label: shortText,
   addresses: z.array(z.object({ family, address: z.string(), prefixLength: z.number().int() })).max(INTERFACES_MAX),
 });
 
@@ -65,7 +67,7 @@ export const recordEventSchema = z.discriminatedUnion('type', [
   z.object({
     ...common,
     type: z.literal('host'),
-    name: z.string(),
+    name: shortText,
     pinning: z.enum(['device', 'address', 'off']),
     interfaces: z.array(hostInterface).max(INTERFACES_MAX),
   }),
@@ -111,7 +113,7 @@ export const recordEventSchema = z.discriminatedUnion('type', [
     leg: z.enum(['peer', 'reference']),
     purpose,
     id: z.string(),
-    arm: z.string(),
+    arm: shortText,
     interface: z.string(),
     family,
     /** The far end's interface, where known: with `interface` and `family` it names the path. */
@@ -127,7 +129,7 @@ export const recordEventSchema = z.discriminatedUnion('type', [
     leg: z.enum(['peer', 'reference']),
     purpose,
     id: z.string(),
-    arm: z.string(),
+    arm: shortText,
     interface: z.string(),
     family,
     from: address,
@@ -155,7 +157,7 @@ export const recordEventSchema = z.discriminatedUnion('type', [
     ...common,
     type: z.literal('valid'),
     path: z.string(),
-    arm: z.string(),
+    arm: shortText,
     rttMs: z.number(),
     local: address,
     localType: z.string(),

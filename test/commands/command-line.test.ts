@@ -62,7 +62,7 @@ describe('usage errors exit 2, print nothing on stdout, and name the next step',
   test.each([
     [[], /no command/, /icepath --help/],
     [['clinet'], /clinet/, /icepath --help/],
-    [['client'], /argument/, /icepath client --help/],
+    [['client'], /icepath client <invite>/, /icepath client --help/],
     [['client', 'a', 'b'], /b/, /icepath client --help/],
     [['client', 'a', '--colour'], /colour/, /icepath client --help/],
     [['client', 'a', '--pin'], /pin/, /icepath client --help/],
