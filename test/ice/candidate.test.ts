@@ -72,6 +72,18 @@ describe('local candidates', () => {
     expect(locals.reflect('srflx', 'b0', parseTransportAddress('203.0.113.9:1'), null)).not.toBeNull();
     expect(locals.reflect('prflx', 'b0', parseTransportAddress('203.0.113.9:1'), null)).toBeNull();
   });
+
+  it('tells a reflexive address that a peer saw before the server did: peers were never told it', () => {
+    const locals = new LocalCandidates(EQUAL_POLICY);
+    locals.add(base('b0', '10.0.0.1:1'));
+    const mapped = parseTransportAddress('203.0.113.9:1');
+    expect(locals.reflect('prflx', 'b0', mapped, null)).toMatchObject({ type: 'prflx' });
+    expect(locals.reflect('srflx', 'b0', mapped, parseTransportAddress('198.51.100.10:3478'))).toMatchObject({
+      type: 'srflx',
+    });
+    expect(locals.all().filter(({ type }) => type !== 'host')).toHaveLength(1);
+    expect(locals.reflect('prflx', 'b0', mapped, null)).toBeNull();
+  });
 });
 
 describe('remote candidates', () => {
