@@ -6,7 +6,7 @@ import type { Carrier } from './carriers.js';
 import { DEFAULT_ROUTE, Host, type WorldInterface } from './host.js';
 import type { LinkOptions } from './link.js';
 import { type Cable, Network } from './network.js';
-import { Router } from './router.js';
+import { Router, type RouterRoute } from './router.js';
 import type { PolicyRule, Route } from './routing-table.js';
 
 export type HostName = 'client' | 'server';
@@ -31,7 +31,7 @@ export interface UplinkOptions {
 export interface InternetOptions {
   readonly seed: string | number;
   readonly families?: readonly Family[];
-  /** A cable between eth0 of both hosts; its default route leads nowhere. */
+  /** A network that eth0 of both hosts is in; its default route leads nowhere. */
   readonly lan?: { readonly metric?: number; readonly link?: LinkOptions; readonly rpFilter?: 0 | 1 | 2 } | null;
   readonly uplinks: readonly UplinkOptions[];
   readonly rules?: Readonly<Partial<Record<HostName, readonly PolicyRule[]>>>;
@@ -57,7 +57,7 @@ export const LAN_ADDRESSES = {
 } as const;
 const ACCESS: LinkOptions = { delayMs: 20 };
 const BACKBONE: LinkOptions = { delayMs: 2 };
-const LAN: LinkOptions = { delayMs: 0.5 };
+const LAN: LinkOptions = { delayMs: 0.25 };
 const PUBLIC = { client: '198.51.100', server: '203.0.113' } as const;
 const ADDRESSES_EACH = 4;
 const PREFIX_LENGTH: Readonly<Record<Family, number>> = { ipv4: 24, ipv6: 64 };
@@ -102,12 +102,20 @@ export function buildInternet(options: InternetOptions): Internet {
   ] as const;
   cables.set('reference', network.connect(...referencePlaces, BACKBONE));
   if (lan) {
-    const cable = network.connect(
-      { node: hosts.client, port: 'eth0' },
-      { node: hosts.server, port: 'eth0' },
-      lan.link ?? LAN,
-    );
-    cables.set('client.eth0', cable).set('server.eth0', cable);
+    // A switch, and behind it a gateway that takes what is for elsewhere and loses it.
+    const away: RouterRoute[] = families.map((family) => ({
+      to: DEFAULT_ROUTE[family],
+      via: { discard: 'blackhole' },
+    }));
+    const wire = new Router({ addresses: {}, routes: away, keepsTtl: true });
+    for (const name of ['client', 'server'] as const) {
+      for (const family of families) wire.addRoute({ to: LAN_ADDRESSES[name][family], via: name });
+      const ends = [
+        { node: hosts[name], port: 'eth0' },
+        { node: wire, port: name },
+      ] as const;
+      cables.set(`${name}.eth0`, network.connect(...ends, lan.link ?? LAN));
+    }
   }
   for (const { uplink, pool, gateway, shared, networks } of sites) {
     const port = `${uplink.host}.${uplink.interface}`;
