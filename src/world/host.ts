@@ -59,7 +59,8 @@ const DEFAULT_MTU_BYTES = 1500;
 /** A host: interfaces, a routing table, sockets. It forwards nothing. */
 export class Host implements NetworkNode {
   readonly name: string;
-  readonly interfaces: readonly WorldInterface[];
+  /** As a session is told of them. */
+  readonly interfaces: readonly HostInterface[];
   readonly tcp: TcpEnd;
   readonly #options: HostOptions;
   readonly #ports: ReadonlyMap<string, Port>;
@@ -81,7 +82,7 @@ export class Host implements NetworkNode {
   constructor(options: HostOptions) {
     this.#options = options;
     this.name = options.name;
-    this.interfaces = options.interfaces;
+    this.interfaces = options.interfaces.map(({ name, kind, label, addresses }) => ({ name, kind, label, addresses }));
     this.#ports = new Map(
       options.interfaces.map((on) => [
         on.name,

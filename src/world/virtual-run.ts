@@ -1,5 +1,4 @@
 import { transportAddress, type TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
 import { SeededRandom } from '../base/random.js';
 import type { Ms } from '../base/time.js';
 import { ClientSession, type ClientPlan } from '../session/client.js';
@@ -66,6 +65,11 @@ export class VirtualRun {
     });
   }
 
+  /** What happens meanwhile: a kill, an interface that goes down. */
+  at(ms: Ms, act: () => void): void {
+    this.#options.internet.network.at(ms, act);
+  }
+
   /** Runs to the client's end and judges its record. Throws where it does not come to one. */
   run(): Report {
     const { network } = this.#options.internet;
@@ -83,7 +87,7 @@ export class VirtualRun {
 
   #startReflectors(): void {
     const { internet, seed } = this.#options;
-    const addresses = internet.reference.interfaces.flatMap((on: HostInterface) => on.addresses);
+    const addresses = internet.reference.interfaces.flatMap(({ addresses: own }) => own);
     for (const family of new Set(addresses.map((one) => one.family))) {
       const [first, second] = REFERENCE_ADDRESSES[family];
       const reflector = new Reflector({

@@ -11,15 +11,12 @@ describe('a stateful firewall', () => {
     ['eif', [true, true, true]],
     ['adf', [true, true, false]],
     ['apdf', [true, false, false]],
-  ] as const)(
-    '%s: what went out lets in the contacted end, its other port, another address: %j',
-    (filtering, lets) => {
-      const box = new Firewall({ families: ['ipv6'], filtering });
-      expect(across(box, udp(A, HOST), 'outside')).toBeNull();
-      expect(across(box, udp(HOST, A), 'inside')).not.toBeNull();
-      expect([A, A2, B].map((from) => across(box, udp(from, HOST), 'outside') !== null)).toEqual(lets);
-    },
-  );
+  ] as const)('%s: what went out lets in the contacted end, its other port, another address: %j', (filtering, lets) => {
+    const box = new Firewall({ families: ['ipv6'], filtering });
+    expect(across(box, udp(A, HOST), 'outside')).toBeNull();
+    expect(across(box, udp(HOST, A), 'inside')).not.toBeNull();
+    expect([A, A2, B].map((from) => across(box, udp(from, HOST), 'outside') !== null)).toEqual(lets);
+  });
 
   it('forgets after its time without traffic', () => {
     const box = new Firewall({ families: ['ipv6'], lifetimeMs: 120_000 });

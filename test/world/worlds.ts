@@ -30,13 +30,16 @@ export function notes(client: Carrier, server: Carrier): UplinkOptions[] {
   return mesh({ o2: { carrier: client }, telekom: { carrier: server } }).filter(({ kind }) => kind === 'cellular');
 }
 
+export const REFERENCE_4 = transportAddress(REFERENCE_ADDRESSES.ipv4[0], REFERENCE_PORTS[0]);
+export const REFERENCE_6 = transportAddress(REFERENCE_ADDRESSES.ipv6[0], REFERENCE_PORTS[0]);
+
 export const PLAN: ClientPlan = {
   policy: 'cellular,wifi,ethernet',
   arms: ARM_NAMES,
   firstOnly: false,
   wanted: [{ client: 'wwan0', server: 'usb0' }],
   pin: true,
-  references: [transportAddress(REFERENCE_ADDRESSES.ipv4[0], REFERENCE_PORTS[0])],
+  references: [REFERENCE_4],
   checksPerPair: 7,
   webrtc: false,
 };
