@@ -14,7 +14,7 @@ import { PATIENCE_MS, Session, type Hello, type SessionOptions } from './session
 export type ClientPlan = Omit<Plan, 'runId' | 'started' | 'sessionKey'>;
 
 /** A block whose sockets the far end does not name within this is not waited for. */
-const BLOCK_PATIENCE_MS: Ms = 6000;
+const BLOCK_PATIENCE_MS: Ms = 15_000;
 /** No run takes longer, whatever happens. */
 const LONGEST_MS: Ms = 90_000;
 

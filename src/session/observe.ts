@@ -1,5 +1,6 @@
 import type { Family } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
+import type { Ms } from '../base/time.js';
 import type {
   DirectionObservation,
   EndObservation,
@@ -27,6 +28,8 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
   const client = index.hosts.get('client')?.interfaces ?? [];
   const server = index.hosts.get('server')?.interfaces ?? [];
   const controlLost = index.all('control-lost')[0];
+  const [interrupted] = index.all('interrupted').filter(({ host }) => host === 'client');
+  const serverInterrupted = index.all('interrupted').find(({ host }) => host === 'server');
   const yardstick = index.all('yardstick').find(({ host }) => host === 'client');
   return {
     id: run.id,
@@ -46,8 +49,12 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
       interfaces,
     })),
     references: run.references.length,
-    controlLost: controlLost ? { at: controlLost.t, reason: controlLost.reason } : null,
-    interrupted: index.all('interrupted').length > 0,
+    controlLost: controlLost
+      ? { at: controlLost.t, reason: controlLost.reason }
+      : serverInterrupted
+        ? { at: serverInterrupted.t, reason: 'the server was interrupted' }
+        : null,
+    interrupted: interrupted !== undefined,
     ends: [...endsOf(index, 'client', client), ...endsOf(index, 'server', server)],
     paths: client.flatMap((left) => server.flatMap((right) => pathsBetween(index, run, left, right))),
     yardsticks: yardstick ? yardstick.results.flatMap((result) => yardstickSchema.safeParse(result).data ?? []) : null,
@@ -173,7 +180,7 @@ function pathOf(
     up,
     down: directionOf(index, id, 'server'),
     valid: best && valid[0] ? { at: valid[0].t, arm: best.arm } : null,
-    lostAt: lost[0]?.t ?? null,
+    lostAt: lostAt(lost, valid),
     superseded: index.run?.firstOnly === true && !best && up.checksSent > 0 && index.all('selected').length > 0,
     selected,
     priority: [...pairs, ...valid].reduce((most, { priority }) => Math.max(most, priority), 0),
@@ -186,6 +193,12 @@ function pathOf(
         : null,
     icmp: icmpOf(index, left, right, family),
   };
+}
+
+/** A path that came up again after it was lost is not lost. */
+function lostAt(lost: readonly EventOf<'lost'>[], valid: readonly EventOf<'valid'>[]): Ms | null {
+  const last = lost.at(-1);
+  return last && !valid.some(({ t, host }) => host === last.host && t > last.t) ? last.t : null;
 }
 
 function pathEnd(

@@ -9,6 +9,8 @@ const GATHER_EVERY_MS: Ms = 250;
 /** Where the socket's own arm stays unanswered a filter may sit on the way: the address is then learned by another. */
 const FALLBACK_ARMS: readonly ArmName[] = [CONTROL_ARM, 'stun~40~cookie', 'stun'];
 const OWN_TRIES = 2;
+/** A reference that has answered nothing by then will not be asked on. */
+const TRIES_MAX = 20;
 /** Requests whose answers are still waited for. */
 const OUTSTANDING_MAX = 4096;
 
@@ -47,7 +49,7 @@ export class ReferenceLeg {
     const fallback = FALLBACK_ARMS[(this.#tries - OWN_TRIES) % FALLBACK_ARMS.length];
     const arm = this.#tries < OWN_TRIES || fallback === undefined ? this.#arm : fallback;
     this.#tries += 1;
-    this.#nextTry = this.#host.now + GATHER_EVERY_MS;
+    this.#nextTry = this.#tries < TRIES_MAX ? this.#host.now + GATHER_EVERY_MS : NEVER;
     this.#request(socket, arm, 'gather', null);
   }
 
