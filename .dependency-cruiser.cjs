@@ -11,18 +11,17 @@ const ROOMS = {
   probes: ['ice', 'verdict', 'mutation', 'stun', 'base'],
   control: ['probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
   session: ['control', 'probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
+  world: ['session', 'control', 'probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
   os: ['base'],
   net: ['os', 'session', 'control', 'probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
   report: ['verdict', 'base'],
-  commands: ['net', 'report', 'session', 'control', 'probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
+  commands: ['net', 'world', 'report', 'session', 'control', 'probes', 'ice', 'verdict', 'mutation', 'stun', 'base'],
 };
 
 /** Packages, and node's modules with effects, by the rooms that may use them. Whatever is not listed nobody may use. */
 const PACKAGES = {
   koffi: ['os'],
-  'dgram-as-promised': ['net'],
   '@peculiar/x509': ['net'],
-  'reflect-metadata': ['net'],
   'reflect-metadata': ['net'],
   'node-datachannel': ['net'],
   '@roamhq/wrtc': ['net'],
