@@ -85,13 +85,15 @@ function judgeCarrier(
   if (open.length > 0) {
     return say('inconclusive', [...new Set(open.map(({ because }) => because))], remainingOf(end, cases.open));
   }
+  // One path that happened to come up in time does not make a NAT fit that failed another.
+  const nat = natTrouble(end, paths);
+  if (nat) return say('nat-incompatible', [nat]);
   const up = paths.filter(({ state, evidence }) => state === 'established' && crossesPublicNetwork(run, evidence));
   if (up.length > 0) {
     const unexplained = cases.unexplained.filter(({ path }) => paths.includes(path)).map(({ because }) => because);
     return say('open', [`established: ${up.map(({ evidence }) => evidence.path.id).join(', ')}`, ...unexplained]);
   }
-  const nat = natTrouble(end, paths);
-  return nat ? say('nat-incompatible', [nat]) : say('inconclusive', whyInconclusive(end, paths));
+  return say('inconclusive', whyInconclusive(end, paths));
 }
 
 function say(verdict: CarrierVerdict, because: readonly string[], remaining: readonly string[] = []): Judgement {
