@@ -170,7 +170,6 @@ export const recordEventSchema = z.discriminatedUnion('type', [
   /** The best pair of a path when the run ended. */
   z.object({ ...common, type: z.literal('pair'), path: z.string(), priority: z.number(), requestsSent: count }),
   z.object({ ...common, type: z.literal('lost'), path: z.string(), reason: z.string() }),
-  z.object({ ...common, type: z.literal('superseded'), path: z.string() }),
   /** The log's `path.state`. */
   z.object({
     ...common,

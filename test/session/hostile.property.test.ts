@@ -14,7 +14,7 @@ const name = fc.oneof(fc.constantFrom('usb0', 'eth0', 'wwan0', '__proto__', 'con
 const block = fc.oneof(fc.integer({ min: 0, max: 4 }), fc.integer());
 const eventLike = fc.oneof(
   fc.record({ t: fc.double(), host: fc.constantFrom('client', 'server'), type: name, path: name, reason: fc.string() }),
-  fc.constantFrom('lost', 'selected', 'superseded', 'interrupted', 'end', 'control-lost').chain((type) =>
+  fc.constantFrom('lost', 'selected', 'interrupted', 'end', 'control-lost').chain((type) =>
     fc.record({
       t: fc.double({ noNaN: true }),
       host: fc.constantFrom('client', 'server'),

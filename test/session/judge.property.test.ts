@@ -159,7 +159,6 @@ const FIELDS: Readonly<Record<RecordEvent['type'], Readonly<Record<string, fc.Ar
   selected: { path },
   pair: { path, priority: number, requestsSent: count },
   lost: { path, reason: text },
-  superseded: { path },
   'path.state': {
     path,
     from: maybe(fc.constantFrom(...PATH_STATES)),
