@@ -14,12 +14,18 @@ export const HEADER_MUTATIONS = {
   roundsPerBlock: 8,
   /** 24 rounds: the 20 successes of the control that `blocked` needs, with room for loss. */
   leastBlocks: 3,
+  /** With fewer arms: so many flows, an arm in a block each, as `blocked` needs (`verdict/blocked.ts`). */
+  leastFlows: 14,
+  /** 96 rounds: intervals half as wide. */
+  leastBlocksDeep: 12,
   intervalMs: 250,
   /** Late packets still count towards their round. */
   lateMs: 800,
   /** Where the reference leg loses more than this, silence is believed only after {@link longestMs}. */
   lossThatNeedsTime: 0.02,
   longestMs: 30_000,
+  /** Where loss made evidence scarce, and nothing speaks against what it begins to show. */
+  mostMs: 85_000,
 } as const;
 
 /** One packet of a round, and when it leaves. */
@@ -48,11 +54,29 @@ export interface Progress {
   readonly decided: boolean;
   /** Lost share of the control on the worst reference leg of an undecided path; null where nothing was sent. */
   readonly referenceLoss: number | null;
+  /** Of an undecided path, loss is why: more rounds can still decide it. */
+  readonly needsTime: boolean;
+  /** The user asked for more rounds than a verdict needs. */
+  readonly deep?: boolean;
+}
+
+export function leastBlocks(deep: boolean): number {
+  return deep ? HEADER_MUTATIONS.leastBlocksDeep : HEADER_MUTATIONS.leastBlocks;
+}
+
+/** Whether most runs end with so many blocks: what is decided needs no more, and what is not needs many more. */
+export function oftenEndsAfter(
+  blocks: number,
+  { deep, arms }: { readonly deep: boolean; readonly arms: number },
+): boolean {
+  return blocks === leastBlocks(deep) && blocks * arms >= HEADER_MUTATIONS.leastFlows;
 }
 
 /** Whether the arm matrix has seen enough after a block, or needs another. */
-export function enough({ blocks, elapsedMs, decided, referenceLoss }: Progress): boolean {
-  if (blocks < HEADER_MUTATIONS.leastBlocks) return false;
-  if (decided || elapsedMs >= HEADER_MUTATIONS.longestMs) return true;
+export function enough({ blocks, elapsedMs, decided, referenceLoss, needsTime, deep = false }: Progress): boolean {
+  if (blocks < leastBlocks(deep)) return false;
+  if (decided || elapsedMs >= HEADER_MUTATIONS.mostMs) return true;
+  if (needsTime) return false;
+  if (elapsedMs >= HEADER_MUTATIONS.longestMs) return true;
   return referenceLoss === null || referenceLoss <= HEADER_MUTATIONS.lossThatNeedsTime;
 }

@@ -20,6 +20,8 @@ export interface FilteringFinding {
   readonly filtering: Filtering;
   /** Why it is unknown; null when it is known. */
   readonly missing: string | null;
+  /** Whether too few answers are why, so that asking again may tell. */
+  readonly lost: boolean;
 }
 
 const ROUND_MS = 100;
@@ -62,15 +64,14 @@ export function* natFiltering(bench: Bench, reference: Reference): Experiment<Fi
   bench.close(socket);
   if (finding === 'ignored')
     return unknown('filtering: the reference answers from where it was asked, whatever is asked');
-  if (finding !== null) return { filtering: finding, missing: null };
+  if (finding !== null) return { filtering: finding, missing: null, lost: false };
   const answered = rounds.filter(({ plain }) => plain.answer).length;
-  return unknown(
-    `filtering: only ${answered} of ${rounds.length} plain queries were answered, too few to call the other answers' silence a finding`,
-  );
+  const missing = `filtering: only ${answered} of ${rounds.length} plain queries were answered, too few to call the other answers' silence a finding`;
+  return { ...unknown(missing), lost: true };
 }
 
 function unknown(missing: string): FilteringFinding {
-  return { filtering: 'unknown', missing };
+  return { filtering: 'unknown', missing, lost: false };
 }
 
 /** What the rounds so far say; `ignored` when the reference does not do what CHANGE-REQUEST asks; null: not yet. */

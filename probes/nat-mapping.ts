@@ -4,14 +4,14 @@ import { allSettled, type Asked, type Bench, type Experiment, type Reference } f
 
 /**
  * Which outside address does a socket get, and does it change with the destination? RFC 5780 §4.3: one socket asks
- * the reference at its four combinations of address and port.
+ * the reference at its four combinations of address and port, and at what else is known of its ports.
  *
  * - the local address itself, everywhere: no translation;
  * - one mapped address for all: endpoint-independent (EIM);
  * - one for each address: address-dependent (ADM);
  * - one for each address and port: address-and-port-dependent (APDM).
  *
- * Two sockets ask, and must agree.
+ * Two sockets ask, and must agree; where loss left too little to compare, two more may go on from there.
  */
 export interface MappingFinding {
   readonly mapping: Mapping;
@@ -19,8 +19,12 @@ export interface MappingFinding {
   readonly portPreservation: boolean | null;
   /** Which of the four were answered: silence of one that nobody can reach says nothing about filtering. */
   readonly reached: readonly TransportAddress[];
+  /** What each socket saw, those that saw too little left out. */
+  readonly seen: readonly Mapping[];
   /** Why it is unknown; null when it is known. */
   readonly missing: string | null;
+  /** Whether too few answers are why, so that asking again may tell. */
+  readonly lost: boolean;
 }
 
 interface Mapped {
@@ -28,9 +32,14 @@ interface Mapped {
   readonly mapped: TransportAddress;
 }
 
-export function* natMapping(bench: Bench, { primary, other, arm }: Reference): Experiment<MappingFinding> {
+/** `before`: what earlier sockets found; nothing of it is forgotten. */
+export function* natMapping(
+  bench: Bench,
+  { primary, other, arm, more = [] }: Reference,
+  before: MappingFinding | null = null,
+): Experiment<MappingFinding> {
   const destinations = [primary];
-  if (other) destinations.push({ ...primary, port: other.port }, { ...other, port: primary.port }, other);
+  if (other) destinations.push({ ...primary, port: other.port }, { ...other, port: primary.port }, other, ...more);
 
   const sockets = yield* bench.open(2);
   const asked = sockets.map((socket) => destinations.map((to) => ({ to, asked: bench.ask(socket, to, arm) })));
@@ -38,15 +47,19 @@ export function* natMapping(bench: Bench, { primary, other, arm }: Reference): E
   for (const socket of sockets) bench.close(socket);
 
   const seen = sockets.map(({ local }, index) => ({ local, answers: answered(asked[index] ?? []) }));
-  const known = new Set(seen.map(({ local, answers }) => classify(local, answers)).filter((one) => one !== 'unknown'));
+  const classes = seen.map(({ local, answers }) => classify(local, answers)).filter((one) => one !== 'unknown');
+  const known = new Set([...(before?.seen ?? []), ...classes]);
   const answers = seen.flatMap((socket) => socket.answers);
+  const preserved = seen.every((one) => one.answers.every(({ mapped }) => mapped.port === one.local.port));
   return {
     mapping: known.size === 1 ? ([...known][0] ?? 'unknown') : 'unknown',
     portPreservation:
-      answers.length === 0
-        ? null
-        : seen.every((one) => one.answers.every(({ mapped }) => mapped.port === one.local.port)),
-    reached: destinations.filter((to) => answers.some((answer) => sameAddress(answer.to, to))),
+      answers.length === 0 ? (before?.portPreservation ?? null) : preserved && before?.portPreservation !== false,
+    reached: destinations.filter((to) =>
+      [...(before?.reached ?? []), ...answers.map((answer) => answer.to)].some((reached) => sameAddress(reached, to)),
+    ),
+    seen: [...known],
+    lost: known.size === 0 && other !== null,
     missing:
       known.size === 1
         ? null

@@ -15,10 +15,21 @@ import { allSettled, type Asked, type Bench, type Experiment, type Reference, si
  */
 export interface SpoilFinding {
   /** Tries that came to an end, and those in which the mapping moved; null when none did. */
-  readonly spoil: { readonly n: number; readonly k: number } | null;
+  readonly spoil: Tally | null;
   /** Why there is none; null also where the mapping depends on the destination and nothing is there to be spoiled. */
   readonly missing: string | null;
+  /** All tries that came to an end, however few. */
+  readonly ended: Tally;
+  /** Whether too few answers are why, so that asking again may tell. */
+  readonly lost: boolean;
 }
+
+interface Tally {
+  readonly n: number;
+  readonly k: number;
+}
+
+const NONE: Tally = { n: 0, k: 0 };
 
 const TRIES = 3;
 /** One unmoved mapping alone may be one whose early packet was lost. */
@@ -34,19 +45,25 @@ const ONCE = [ROUND_MS * MOST_ROUNDS];
 /** It must have arrived before the outbound one leaves: twice the longest round trip so far, within these bounds. */
 const ARRIVAL_MS = { least: 150, most: 800 };
 
-export function* natSpoil(bench: Bench, { primary, other, arm }: Reference): Experiment<SpoilFinding> {
-  if (!other) return { spoil: null, missing: 'spoil test: the reference has only one address' };
+/** `before`: the tries of an earlier test that loss cut short; they count. */
+export function* natSpoil(
+  bench: Bench,
+  { primary, other, arm }: Reference,
+  before: Tally = NONE,
+): Experiment<SpoilFinding> {
+  if (!other)
+    return { spoil: null, missing: 'spoil test: the reference has only one address', ended: before, lost: false };
   const sockets = yield* bench.open(TRIES);
   const second = { ...other, port: primary.port };
-  const before = sockets.map((socket) => [bench.ask(socket, primary, arm), bench.ask(socket, second, arm)] as const);
-  yield allSettled(before.flat());
+  const mappings = sockets.map((socket) => [bench.ask(socket, primary, arm), bench.ask(socket, second, arm)] as const);
+  yield allSettled(mappings.flat());
 
   const mapped = sockets.flatMap((socket, index) => {
-    const [first, again] = before[index]?.map((one) => one.answer?.mapped) ?? [];
+    const [first, again] = mappings[index]?.map((one) => one.answer?.mapped) ?? [];
     return first && again ? [{ socket, outside: first, stable: sameAddress(first, again) }] : [];
   });
   const stable = mapped.filter((one) => one.stable);
-  if (mapped.length > 0 && stable.length === 0) return { spoil: null, missing: null };
+  if (mapped.length > 0 && stable.length === 0) return { spoil: null, missing: null, ended: before, lost: false };
 
   const tries = stable.map((one) => ({ ...one, plain: [] as Asked[] }));
   const delivered = ({ plain }: { readonly plain: readonly Asked[] }): boolean =>
@@ -58,7 +75,7 @@ export function* natSpoil(bench: Bench, { primary, other, arm }: Reference): Exp
     }
     yield bench.pause(ROUND_MS);
   }
-  yield bench.pause(arrival(before.flat()));
+  yield bench.pause(arrival(mappings.flat()));
 
   const after = tries
     .filter(delivered)
@@ -69,9 +86,10 @@ export function* natSpoil(bench: Bench, { primary, other, arm }: Reference): Exp
   const ended = after.flatMap(({ asked: { answer }, outside }) =>
     answer ? [!sameAddress(answer.mapped, outside)] : [],
   );
-  const [n, k] = [ended.length, ended.filter((moved) => moved).length];
-  if (k === 0 && n < LEAST_UNMOVED) return { spoil: null, missing: `spoil test: ${n} of ${TRIES} tries were answered` };
-  return { spoil: { n, k }, missing: null };
+  const total = { n: before.n + ended.length, k: before.k + ended.filter((moved) => moved).length };
+  if (total.k > 0 || total.n >= LEAST_UNMOVED) return { spoil: total, missing: null, ended: total, lost: false };
+  const missing = `spoil test: ${ended.length} of ${TRIES} tries were answered`;
+  return { spoil: null, missing, ended: total, lost: true };
 }
 
 function arrival(asked: readonly Asked[]): Ms {

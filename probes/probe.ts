@@ -14,6 +14,10 @@ export type ProbeInput =
   | { readonly type: 'opened'; readonly socket: string; readonly local: TransportAddress }
   | { readonly type: 'unopened'; readonly socket: string }
   | ({ readonly type: 'answer'; readonly socket: string; readonly id: number } & Answer)
+  /** A question itself came in, on one of our own sockets: a NAT has turned it back. */
+  | { readonly type: 'heard'; readonly socket: string; readonly id: number; readonly from: TransportAddress }
+  /** ICMP says that a packet of this socket ran out of its TTL: where. */
+  | { readonly type: 'expired'; readonly socket: string; readonly at: string }
   | { readonly type: 'timeout' };
 
 export type ProbeOutput<Result> =
@@ -28,6 +32,10 @@ export interface Query {
   readonly to: TransportAddress;
   readonly arm: ArmName;
   readonly change: Change;
+  /** Of this packet alone; the host's where nothing is said. */
+  readonly ttl?: number;
+  /** Asks for a second answer, so much later. */
+  readonly afterSeconds?: number;
 }
 
 export interface Answer {
@@ -37,6 +45,8 @@ export interface Answer {
   /** RESPONSE-ORIGIN and OTHER-ADDRESS (RFC 5780 §7.4), where the answer had room for them. */
   readonly origin: TransportAddress | null;
   readonly other: TransportAddress | null;
+  /** That a second answer follows after so many seconds; 0: this is it; `null`: there is none. */
+  readonly afterSeconds: number | null;
 }
 
 /** A reference host as contact with it was made. `other` is its other address *and* other port; null if it has one only. */
@@ -44,6 +54,8 @@ export interface Reference {
   readonly primary: TransportAddress;
   readonly other: TransportAddress | null;
   readonly arm: ArmName;
+  /** Further ports of the first address, where it is known to have any. */
+  readonly more?: readonly TransportAddress[];
 }
 
 /** A question put to the reference: what has become of it. */
@@ -51,8 +63,12 @@ export interface Asked {
   readonly answer: Answer | null;
   /** When the answer came, counted from the first sending. */
   readonly afterMs: Ms | null;
+  /** Where the question itself came in on one of our own sockets, and the source that it then showed. */
+  readonly heard: { readonly socket: string; readonly from: TransportAddress } | null;
   /** Answered, or no longer waited for. */
   readonly settled: boolean;
+  /** When the second answer came, counted from the last sending: after a silence of so long. */
+  readonly lateMs: Ms | null;
 }
 
 /** A socket of a probe: `local` is null until it is open; `settled` also when it could not be opened. */
@@ -124,10 +140,13 @@ interface MutableAsked extends Asked {
   readonly query: Query;
   readonly first: Ms;
   readonly pauses: readonly Ms[];
+  last: Ms;
+  lateMs: Ms | null;
   sendings: number;
   next: Ms;
   answer: Answer | null;
   afterMs: Ms | null;
+  heard: { readonly socket: string; readonly from: TransportAddress } | null;
   settled: boolean;
 }
 
@@ -137,6 +156,7 @@ export class Bench {
   readonly #outputs: Pick<Queue<ProbeOutput<never>>, 'push'>;
   readonly #sockets = new Map<string, MutableSocket>();
   readonly #asked: MutableAsked[] = [];
+  readonly #expired = new Map<string, string>();
   #alarms: Ms[] = [];
 
   constructor(outputs: Pick<Queue<ProbeOutput<never>>, 'push'>) {
@@ -171,20 +191,29 @@ export class Bench {
     arm: ArmName,
     change: Partial<Change> = {},
     pauses: readonly Ms[] = PATIENCE,
+    more: Pick<Query, 'ttl' | 'afterSeconds'> = {},
   ): Asked {
     const asked: MutableAsked = {
-      query: { socket: socket.name, to, arm, change: { ...UNCHANGED, ...change } },
+      query: { socket: socket.name, to, arm, change: { ...UNCHANGED, ...change }, ...more },
       first: this.now,
+      last: this.now,
+      lateMs: null,
       pauses,
       sendings: 0,
       next: this.now,
       answer: null,
       afterMs: null,
+      heard: null,
       settled: false,
     };
     this.#asked.push(asked);
     this.#send(asked, this.#asked.length - 1);
     return asked;
+  }
+
+  /** Who said that a packet of this socket died there, its TTL spent; the first that did. */
+  diedAt({ name }: ProbeSocket): string | null {
+    return this.#expired.get(name) ?? null;
   }
 
   /** A condition that becomes true after `span`. */
@@ -204,21 +233,31 @@ export class Bench {
         socket.local = input.type === 'opened' ? input.local : null;
       }
     } else if (input.type === 'answer') this.#answered(input.socket, input.id, input);
+    else if (input.type === 'heard') this.#heard(input.socket, input.id, input.from);
+    else if (input.type === 'expired' && !this.#expired.has(input.socket)) this.#expired.set(input.socket, input.at);
     this.#alarms = this.#alarms.filter((alarm) => alarm > now);
     for (const [id, asked] of this.#asked.entries()) if (!asked.settled && asked.next <= now) this.#send(asked, id);
   }
 
   deadline(): Ms {
-    return earliest(...this.#alarms, ...this.#asked.filter((asked) => !asked.settled).map((asked) => asked.next));
+    const alarm = earliest(...this.#alarms);
+    return this.#asked.reduce((first, asked) => (asked.settled ? first : earliest(first, asked.next)), alarm);
   }
 
-  #answered(socket: string, id: number, { from, mapped, origin, other }: Answer): void {
+  #answered(socket: string, id: number, { from, mapped, origin, other, afterSeconds }: Answer): void {
     const asked = this.#asked[id];
+    if (asked?.query.socket !== socket) return;
+    if (afterSeconds === 0) asked.lateMs ??= this.now - asked.last;
     // An answer that comes after it was given up still tells the truth.
-    if (!asked || asked.answer || asked.query.socket !== socket) return;
-    asked.answer = { from, mapped, origin, other };
+    if (afterSeconds === 0 || asked.answer) return;
+    asked.answer = { from, mapped, origin, other, afterSeconds };
     asked.afterMs = this.now - asked.first;
     asked.settled = true;
+  }
+
+  #heard(socket: string, id: number, from: TransportAddress): void {
+    const asked = this.#asked[id];
+    if (asked && asked.query.socket !== socket) asked.heard ??= { socket, from };
   }
 
   #send(asked: MutableAsked, id: number): void {
@@ -228,6 +267,7 @@ export class Bench {
       return;
     }
     asked.sendings += 1;
+    asked.last = this.now;
     asked.next = this.now + pause;
     this.#outputs.push({ type: 'query', id, ...asked.query });
   }

@@ -9,6 +9,9 @@ export interface TransportAddress {
   readonly port: number;
 }
 
+const DOT = 0x2e;
+const ZERO = 0x30;
+
 /** What an address is good for; decides candidates and what may be called "across the public network". */
 export type AddressScope = 'loopback' | 'link-local' | 'private' | 'shared' | 'multicast' | 'unspecified' | 'global';
 
@@ -18,6 +21,12 @@ export function transportAddress(address: string, port: number): TransportAddres
   const bytes = addressBytes(address);
   const canonical = formatAddressBytes(bytes);
   return { family: isIPv4(canonical) ? 'ipv4' : 'ipv6', address: canonical, port };
+}
+
+/** The same from 4 or 16 bytes in network order. */
+export function transportAddressOf(bytes: Uint8Array, port: number): TransportAddress {
+  const own = unmapped(bytes);
+  return { family: own.length === 4 ? 'ipv4' : 'ipv6', address: formatAddressBytes(own), port };
 }
 
 /** `1.2.3.4:5` or `[2001:db8::1]:5`; throws `RangeError` otherwise. Host names are not resolved here. */
@@ -37,15 +46,26 @@ export function sameAddress(left: TransportAddress, right: TransportAddress): bo
 
 /** 4 or 16 bytes in network order; IPv4-mapped IPv6 becomes IPv4. Throws `RangeError` on anything else. */
 export function addressBytes(text: string): Uint8Array {
-  const plain = text.split('%', 1)[0] ?? '';
+  const plain = text.includes('%') ? text.slice(0, text.indexOf('%')) : text;
   switch (isIP(plain)) {
     case 4:
-      return Uint8Array.from(plain.split('.'), Number);
+      return ipv4Bytes(plain);
     case 6:
       return unmapped(ipv6Bytes(plain));
     default:
       throw new RangeError(`not an IP address: ${text}`);
   }
+}
+
+function ipv4Bytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(4);
+  let index = 0;
+  for (let at = 0; at < text.length; at += 1) {
+    const character = text.charCodeAt(at);
+    if (character === DOT) index += 1;
+    else bytes[index] = (bytes[index] ?? 0) * 10 + character - ZERO;
+  }
+  return bytes;
 }
 
 function unmapped(bytes: Uint8Array): Uint8Array {
@@ -70,7 +90,7 @@ function ipv6Bytes(text: string): Uint8Array {
 
 /** The canonical text of 4 or 16 bytes (RFC 5952 §4 for IPv6). */
 export function formatAddressBytes(bytes: Uint8Array): string {
-  if (bytes.length === 4) return [...bytes].join('.');
+  if (bytes.length === 4) return bytes.join('.');
   if (bytes.length !== 16) throw new RangeError(`an address has 4 or 16 bytes, not ${String(bytes.length)}`);
   const words = Array.from({ length: 8 }, (_, index) => ((bytes[index * 2] ?? 0) << 8) | (bytes[index * 2 + 1] ?? 0));
   const run = longestZeroRun(words);
@@ -92,12 +112,14 @@ function longestZeroRun(words: readonly number[]): { start: number; length: numb
 /** RFC 6890 in the few classes that matter to a path. `shared` is 100.64.0.0/10 (RFC 6598), the CGNAT's inside. */
 export function scopeOf(address: string): AddressScope {
   const bytes = addressBytes(address);
-  const [a = 0, b = 0] = bytes;
+  const [a = 0, b = 0, c = 0] = bytes;
   if (bytes.every((byte) => byte === 0)) return 'unspecified';
   if (bytes.length === 4) {
     if (a === 127) return 'loopback';
     if (a === 169 && b === 254) return 'link-local';
     if (a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168)) return 'private';
+    // RFC 6890: 192.0.0.0/24 leads nowhere; a phone's CLAT has 192.0.0.4.
+    if (a === 192 && b === 0 && c === 0) return 'private';
     if (a === 100 && b >= 64 && b < 128) return 'shared';
     if (a >= 224 && a < 240) return 'multicast';
     return 'global';

@@ -16,4 +16,13 @@ export interface HostInterface {
   readonly kind: InterfaceKind;
   readonly label: string;
   readonly addresses: readonly InterfaceAddress[];
+  /** An interface with IPv6 alone: the prefix (RFC 6052) behind which its network may translate to IPv4. */
+  readonly nat64?: Nat64Prefix;
+}
+
+export interface Nat64Prefix {
+  /** `64:ff9b::/96`. */
+  readonly prefix: string;
+  /** Told by a resolver (RFC 7050), or tried because many networks have it. */
+  readonly source: 'dns' | 'well-known';
 }

@@ -31,7 +31,10 @@ export function shuffled<T>(random: Random, items: readonly T[]): T[] {
   return result;
 }
 
-/** Deterministic randomness for tests and simulated worlds (sfc32 seeded through FNV-1a). Not for secrets. */
+/**
+ * Deterministic randomness for tests and simulated worlds (sfc32 seeded through FNV-1a). Not for secrets. The state is
+ * kept in signed words: those an engine computes with as they are.
+ */
 export class SeededRandom implements Random {
   #a: number;
   #b: number;
@@ -39,28 +42,32 @@ export class SeededRandom implements Random {
   #counter = 1;
 
   constructor(seed: string | number) {
-    let hash = 0x811c9dc5;
+    let hash = 0x811c9dc5 | 0;
     for (const character of String(seed)) {
-      hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+      hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
     }
     this.#a = hash;
     this.#b = hash ^ 0x9e3779b9;
-    this.#c = Math.imul(hash, 0x85ebca6b) >>> 0;
-    for (let round = 0; round < 12; round += 1) this.uint32();
+    this.#c = Math.imul(hash, 0x85ebca6b);
+    for (let round = 0; round < 12; round += 1) this.#next();
   }
 
   uint32(): number {
-    const sum = (this.#a + this.#b + this.#counter) >>> 0;
-    this.#counter = (this.#counter + 1) >>> 0;
-    this.#a = (this.#b ^ (this.#b >>> 9)) >>> 0;
-    this.#b = (this.#c + (this.#c << 3)) >>> 0;
-    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) >>> 0;
-    return sum;
+    return this.#next() >>> 0;
   }
 
   bytes(length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    for (let index = 0; index < length; index += 1) bytes[index] = this.uint32() & 0xff;
+    for (let index = 0; index < length; index += 1) bytes[index] = this.#next();
     return bytes;
+  }
+
+  #next(): number {
+    const sum = (this.#a + this.#b + this.#counter) | 0;
+    this.#counter = (this.#counter + 1) | 0;
+    this.#a = this.#b ^ (this.#b >>> 9);
+    this.#b = (this.#c + (this.#c << 3)) | 0;
+    this.#c = (((this.#c << 21) | (this.#c >>> 11)) + sum) | 0;
+    return sum;
   }
 }

@@ -6,5 +6,7 @@ export const NEVER: Ms = Number.POSITIVE_INFINITY;
 
 /** The earliest of several deadlines; {@link NEVER} when there are none. */
 export function earliest(...deadlines: readonly Ms[]): Ms {
-  return Math.min(NEVER, ...deadlines);
+  let first = NEVER;
+  for (const deadline of deadlines) if (deadline < first) first = deadline;
+  return first;
 }

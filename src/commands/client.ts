@@ -11,9 +11,13 @@ import { createLog } from './log.js';
 import {
   argument,
   armsOption,
+  type ChosenArms,
+  deepOption,
   firstOnlyOption,
+  guessPortsOption,
   jsonOption,
   pinOption,
+  portsOption,
   preferOption,
   recordOption,
   referenceOption,
@@ -22,12 +26,15 @@ import {
   wantedOption,
   webrtcOption,
 } from './options.js';
+import { profileOption } from './profiles.js';
 import { resolveAll } from './resolve.js';
-import { openRecord, peerGone, printReport, runSession, sessionOptions } from './run-session.js';
+import { openRecord, peerGone, printReport, quicMeans, runSession, sessionOptions } from './run-session.js';
+import { durationOption, rateOption, transferOption, transferPlan } from './transfer-options.js';
+import { resolveTurn, turnOption } from './turn-option.js';
 
-const CONNECT_TIMEOUT_MS = 8000;
+export const CONNECT_TIMEOUT_MS = 8000;
 /** Every pair gets this many checks before the run may end. */
-const CHECKS_PER_PAIR = 7;
+export const CHECKS_PER_PAIR = 7;
 /** The paths that people ask about come first: the shared LAN is what ICE alone would find. */
 const DEFAULT_POLICY = ['cellular', 'tethered', 'wifi', 'ethernet'];
 
@@ -51,12 +58,20 @@ export const clientCommand = defineCommand({
     invite: argument('INVITE', 'the line that icepath server printed'),
     interface: interfaceOption,
     reference: referenceOption,
+    turn: turnOption,
     wanted: wantedOption,
     prefer: preferOption,
     'first-only': firstOnlyOption,
     arms: armsOption,
+    deep: deepOption,
     pin: pinOption,
+    ports: portsOption,
+    'guess-ports': guessPortsOption,
     webrtc: webrtcOption,
+    duration: durationOption,
+    transfer: transferOption,
+    rate: rateOption,
+    profile: profileOption,
     record: recordOption,
     json: jsonOption,
     verbose: verboseOption,
@@ -67,9 +82,12 @@ export const clientCommand = defineCommand({
     const invite = parseInvite(options.invite);
     const policy = (options.prefer ?? DEFAULT_POLICY).join(',');
     parsePolicy(policy);
+    const transfer = transferPlan(options);
     const interfaces = selectInterfaces(listInterfaces(), options.interface);
     const references = await resolveAll(options.reference);
-    const arms = options.arms ?? HEADER_MUTATIONS.arms;
+    const turn = await resolveTurn(options.turn, io.env);
+    const chosen = options.arms ?? { arms: HEADER_MUTATIONS.arms, ownArms: [], ownExperiments: [] };
+    const { arms, ownArms, ownExperiments }: ChosenArms = chosen;
     const writer = openRecord(options.record, log);
     const port = await connectControl(invite, { timeoutMs: CONNECT_TIMEOUT_MS }).catch((error: unknown) => {
       writer?.close();
@@ -80,20 +98,34 @@ export const clientCommand = defineCommand({
       {
         policy,
         arms: arms.includes(CONTROL_ARM) ? arms : [CONTROL_ARM, ...arms],
+        ownArms,
+        ownExperiments,
         firstOnly: options['first-only'],
+        deep: options.deep,
         wanted: options.wanted.length > 0 ? options.wanted : null,
         pin: options.pin !== 'off',
         references,
         checksPerPair: CHECKS_PER_PAIR,
         webrtc: options.webrtc,
+        ...transfer,
+        ...(options.profile && { profile: { name: options.profile.name, fields: options.profile.fields } }),
       },
-      { ...sessionOptions(log), references },
+      {
+        ...sessionOptions(log),
+        ...(transfer.transfer && { quic: await quicMeans() }),
+        references,
+        turn,
+        ports: options.ports ?? [],
+        guessPorts: options['guess-ports'],
+      },
     );
     const report = await runSession({ session, interfaces, port, writer, log, interruption });
     interruption.release();
     if (!report && interruption.happened) return interruption.beforeTheRun();
-    if (!report) throw session.failure ?? peerGone();
+    if (!report) throw session.failure ?? port.failure ?? peerGone();
     printReport(report, options.json, io);
+    // The report stands, and whoever reads it is to know.
+    if (port.failure?.code === 'rendezvous-tampered') throw port.failure;
     if (writer?.failure) throw writer.failure;
     return report.exit.code === 0 ? EXIT.ok : report.exit.code;
   },

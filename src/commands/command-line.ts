@@ -1,7 +1,8 @@
-import yargs from 'yargs';
+import yargs, { type Argv } from 'yargs';
 import { errorCode, IcepathError } from '../base/errors.js';
 import { printable } from '../report/text.js';
-import { EXIT, type Command, type CommandIo } from './command.js';
+import { stayWithLab } from '../world/kernel/inside.js';
+import { EXIT, type Command, type CommandGroup, type CommandIo } from './command.js';
 import { VERSION } from './version.js';
 
 // yargs has it since 17.5; its types do not know it.
@@ -14,17 +15,18 @@ declare module 'yargs' {
 /** Runs one command line; resolves with the exit code. Never rejects. */
 export async function runCommandLine(
   argv: readonly string[],
-  commands: readonly Command[],
+  commands: readonly (Command | CommandGroup)[],
   io: CommandIo,
 ): Promise<number> {
   let run: () => Promise<number>;
   try {
+    stayWithLab(io.env);
     const chosen = await choose(argv, commands, io);
     if ('output' in chosen) {
       io.stdout.write(`${chosen.output}\n`);
       return EXIT.ok;
     }
-    const values = parseOptions(chosen.command, chosen.given);
+    const values = parseOptions(chosen);
     run = () => chosen.command.run(values, io);
   } catch (error) {
     return complain(error, EXIT.usage, io);
@@ -54,10 +56,19 @@ export function watchOutput({ stdout, stderr }: Pick<NodeJS.Process, 'stdout' | 
 }
 
 type Given = Readonly<Record<string, unknown>>;
-type Choice = { readonly output: string } | { readonly command: Command; readonly given: Given };
+/** What a command is called by: `icepath client`, `icepath lab run`. */
+interface Chosen {
+  readonly command: Command;
+  readonly called: string;
+  readonly given: Given;
+}
 
-async function choose(argv: readonly string[], commands: readonly Command[], io: CommandIo): Promise<Choice> {
-  let chosen: { command: Command; given: Given } | undefined;
+async function choose(
+  argv: readonly string[],
+  commands: readonly (Command | CommandGroup)[],
+  io: CommandIo,
+): Promise<{ readonly output: string } | Chosen> {
+  let chosen: Chosen | undefined;
   let failure: string | undefined;
   let output = '';
   const parser = yargs()
@@ -81,27 +92,33 @@ async function choose(argv: readonly string[], commands: readonly Command[], io:
     .strictCommands()
     .demandCommand(1, 'no command is named')
     .wrap(Math.min(io.stdout.columns ?? 100, 100));
-  for (const command of commands) {
-    parser.command(
+  const add = (to: Argv, command: Command, prefix: string): void => {
+    const called = `${prefix}${nameOf(command)}`;
+    to.command(
       command.usage,
       command.summary,
-      (builder) => {
-        builder.usage(`$0 ${command.usage}\n\n${command.summary}`).epilogue('').strictCommands(false);
-        for (const [name, option] of Object.entries(command.options)) {
-          if (isPositional(command, name)) builder.positional(name, { describe: option.help, type: 'string' });
-          else if (option.placeholder === null) builder.option(name, { describe: option.help, type: 'boolean' });
-          else {
-            const describe = `${option.placeholder}: ${option.help}`;
-            builder.option(name, { describe, type: 'string', array: true, requiresArg: true });
-          }
-        }
-        for (const [commandLine, meaning] of command.examples) builder.example(commandLine, meaning);
-        return builder;
-      },
+      (builder) => describeCommand(builder, command, prefix),
       (given) => {
-        chosen = { command, given };
+        chosen = { command, called, given };
       },
     );
+  };
+  for (const entry of commands) {
+    if (!('commands' in entry)) {
+      add(parser, entry, 'icepath ');
+      continue;
+    }
+    const { name, summary, examples, commands: members } = entry;
+    const prefix = `icepath ${name} `;
+    parser.command(name, summary, (builder) => {
+      builder
+        .usage(`${prefix}COMMAND [options]\n\n${summary}`)
+        .epilogue(`${prefix}COMMAND --help explains one command.`)
+        .demandCommand(1, `${prefix}what? ${members.map(nameOf).join(', ')}`);
+      for (const member of members) add(builder, member, prefix);
+      for (const [commandLine, meaning] of examples) builder.example(commandLine, meaning);
+      return builder;
+    });
   }
   await parser.parseAsync([...argv], {}, (error, _given, text) => {
     failure = error?.message;
@@ -111,16 +128,44 @@ async function choose(argv: readonly string[], commands: readonly Command[], io:
   return chosen ?? { output };
 }
 
-function usageError(message: string, argv: readonly string[], commands: readonly Command[]): IcepathError {
-  const named = commands.find((command) => nameOf(command) === argv[0]);
-  const help = named === undefined ? 'icepath --help' : `icepath ${nameOf(named)} --help`;
-  const missing = named && message.startsWith('Not enough non-option arguments') ? named.usage : null;
-  const firstLine =
-    missing === null ? (message.split('\n', 1)[0] ?? message) : `something is missing: icepath ${missing}`;
-  return new IcepathError('usage', firstLine, `Run ${help} to see what it takes.`);
+function describeCommand(builder: Argv, command: Command, prefix: string): Argv {
+  builder.usage(`${prefix}${command.usage}\n\n${command.summary}`).epilogue('').strictCommands(false);
+  for (const [name, option] of Object.entries(command.options)) {
+    if (isPositional(command, name)) builder.positional(name, { describe: option.help, type: 'string' });
+    else if (option.placeholder === null) builder.option(name, { describe: option.help, type: 'boolean' });
+    else {
+      const describe = `${option.placeholder}: ${option.help}`;
+      builder.option(name, { describe, type: 'string', array: true, requiresArg: true });
+    }
+  }
+  for (const [commandLine, meaning] of command.examples) builder.example(commandLine, meaning);
+  return builder;
 }
 
-function parseOptions(command: Command, given: Given): Record<string, unknown> {
+function usageError(
+  message: string,
+  argv: readonly string[],
+  commands: readonly (Command | CommandGroup)[],
+): IcepathError {
+  const called = ['icepath'];
+  let named: Command | null = null;
+  for (let within = commands; within.length > 0;) {
+    const entry = within.find((one) => nameOf(one) === argv[called.length - 1]);
+    if (!entry) break;
+    called.push(nameOf(entry));
+    within = 'commands' in entry ? entry.commands : [];
+    if ('usage' in entry) named = entry;
+  }
+  const firstLine = message.split('\n', 1)[0] ?? message;
+  const missing = named !== null && message.startsWith('Not enough non-option arguments');
+  return new IcepathError(
+    'usage',
+    missing ? `something is missing: ${called.slice(0, -1).join(' ')} ${named?.usage ?? ''}` : firstLine,
+    `Run ${called.join(' ')} --help to see what it takes.`,
+  );
+}
+
+function parseOptions({ command, called, given }: Chosen): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(command.options)) {
     const texts = textsOf(given[name]);
@@ -128,7 +173,7 @@ function parseOptions(command: Command, given: Given): Record<string, unknown> {
       throw new IcepathError(
         'option-repeated',
         `--${name} is given ${texts.length} times`,
-        `Give --${name} once: icepath ${nameOf(command)} --help tells which options may be repeated.`,
+        `Give --${name} once: ${called} --help tells which options may be repeated.`,
       );
     }
     values[name] = option.parse(texts);
@@ -144,8 +189,8 @@ function textsOf(given: unknown): string[] {
     .map((item) => (typeof item === 'string' ? item : 'true'));
 }
 
-function nameOf(command: Command): string {
-  return command.usage.split(' ', 1)[0] ?? command.usage;
+function nameOf(command: Command | CommandGroup): string {
+  return 'name' in command ? command.name : (command.usage.split(' ', 1)[0] ?? command.usage);
 }
 
 function isPositional(command: Command, name: string): boolean {
@@ -154,8 +199,9 @@ function isPositional(command: Command, name: string): boolean {
 
 function complain(error: unknown, exitCode: number, io: Pick<CommandIo, 'stderr'>): number {
   if (error instanceof IcepathError) {
-    // Names from the far end or a file may stand in it.
-    io.stderr.write(`icepath: ${printable(error.message)}\n  → ${printable(error.nextStep)} [${error.code}]\n`);
+    // Names from the far end or a file may stand in it; a line for each mistake of a file.
+    const message = error.message.split('\n').map(printable).join('\n');
+    io.stderr.write(`icepath: ${message}\n  → ${printable(error.nextStep)} [${error.code}]\n`);
     return exitCode;
   }
   const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

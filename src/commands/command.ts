@@ -44,6 +44,16 @@ export interface Command<Known extends Options = Options> {
   run(options: OptionValues<Known>, io: CommandIo): Promise<number>;
 }
 
+/** Sub-commands of one name: `icepath lab list`, `icepath lab run` … */
+export interface CommandGroup {
+  readonly name: string;
+  /** One line for the list of commands. */
+  readonly summary: string;
+  readonly examples: Command['examples'];
+  /** Each `usage` without the group's name. */
+  readonly commands: readonly Command[];
+}
+
 /** Ties the type of `run`'s argument to the options. */
 export function defineCommand<const Known extends Options>(command: Command<Known>): Command<Known> {
   return command;

@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+import { IcepathError } from '../base/errors.js';
 import { EXIT, type TextStream } from './command.js';
 
 /**
@@ -41,5 +43,31 @@ export class Interruption {
   release(): void {
     process.off('SIGINT', this.#handler);
     process.off('SIGTERM', this.#handler);
+  }
+}
+
+/**
+ * Runs `work`; a Ctrl-C meanwhile aborts the signal that it got. `result` is `null` where that came so early that there
+ * is none, which has then been said.
+ */
+export async function untilInterrupted<Result>(
+  stderr: TextStream,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<{ readonly result: Result | null; readonly interrupted: boolean }> {
+  const interruption = new Interruption(stderr);
+  const stop = new AbortController();
+  // What computes without a pause hears of it only afterwards: a turn of the event loop for that.
+  const running = work(stop.signal).finally(() => setImmediate());
+  try {
+    const result = await interruption.during(running, () => {
+      stop.abort();
+    });
+    return { result, interrupted: interruption.happened };
+  } catch (error) {
+    if (!interruption.happened || !(error instanceof IcepathError)) throw error;
+    interruption.beforeTheRun();
+    return { result: null, interrupted: true };
+  } finally {
+    interruption.release();
   }
 }

@@ -1,6 +1,6 @@
 import { pino, type Logger } from 'pino';
 import { prettyFactory } from 'pino-pretty';
-import { isPathState, progressLine } from '../report/progress.js';
+import { guessingLine, isGuessing, isPathState, isSoFar, progressLine, soFarLine } from '../report/progress.js';
 import type { TextStream } from './command.js';
 
 /**
@@ -26,9 +26,15 @@ export function createLog(
     write: (line: string) => {
       const event = JSON.parse(line) as { readonly level: number; readonly time: number; readonly msg?: string };
       const { level, time, msg } = event;
-      stderr.write(
-        prettify(msg === 'path.state' && isPathState(event) ? { level, time, msg: progressLine(event) } : event),
-      );
+      const text =
+        msg === 'path.state' && isPathState(event)
+          ? progressLine(event)
+          : msg === 'path.so-far' && isSoFar(event)
+            ? soFarLine(event)
+            : msg === 'path.guessing' && isGuessing(event)
+              ? guessingLine(event)
+              : null;
+      stderr.write(prettify(text === null ? event : { level, time, msg: text }));
     },
   });
 }

@@ -13,6 +13,8 @@ export class RecordWriter {
   readonly #file: string;
   readonly #failed: (reason: string) => void;
   #descriptor: number | null;
+  /** Who reads a pipe wants to know at once. */
+  readonly #pieceCharacters: number;
   #pending: string[] = [];
   #pendingCharacters = 0;
   #begun = false;
@@ -31,6 +33,7 @@ export class RecordWriter {
     this.#isNew = !existsSync(file);
     try {
       this.#descriptor = openSync(file, 'a', 0o600);
+      this.#pieceCharacters = fstatSync(this.#descriptor).isFile() ? PIECE_CHARACTERS : 0;
     } catch (cause) {
       throw new IcepathError(
         'record-unwritable',
@@ -47,7 +50,7 @@ export class RecordWriter {
     const line = `${JSON.stringify(event)}\n`;
     this.#pending.push(line);
     this.#pendingCharacters += line.length;
-    if (this.#pendingCharacters >= PIECE_CHARACTERS) this.#flush();
+    if (this.#pendingCharacters >= this.#pieceCharacters) this.#flush();
   }
 
   close(): void {

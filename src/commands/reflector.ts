@@ -7,7 +7,7 @@ import { answerTcp } from '../session/reflector-tcp.js';
 import { defineCommand, EXIT } from './command.js';
 import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
-import { badValue, listenOption, parseListen, single, verboseOption } from './options.js';
+import { listenOption, parseListen, parsePorts, single, verboseOption } from './options.js';
 
 const DEFAULT_LISTEN = transportAddress('0.0.0.0', 3478);
 
@@ -63,11 +63,3 @@ export const reflectorCommand = defineCommand({
     return interruption.happened ? EXIT.interrupted : EXIT.ok;
   },
 });
-
-function parsePorts(text: string): number[] {
-  const ports = text.split(',').map((port) => Number(port.trim()));
-  if (ports.some((port) => !Number.isInteger(port) || port < 1 || port > 0xffff)) {
-    throw badValue('ports', text, 'a list of ports', '53,443');
-  }
-  return ports;
-}

@@ -2,9 +2,13 @@ import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { IcepathError } from '../base/errors.js';
 import type { HostInterface } from '../base/interface.js';
+import { createIdentity } from '../net/certificate.js';
 import { Driver } from '../net/driver.js';
 import type { ControlPort } from '../net/control-port.js';
+import { withNat64 } from '../net/nat64.js';
 import { pinningHere } from '../net/pinning.js';
+import { backEnd } from '../net/quic/back-end.js';
+import { identityFromPem } from '../net/quic/identity.js';
 import { systemRandom } from '../net/random.js';
 import { webrtcYardstick } from '../net/webrtc.js';
 import { reportJson } from '../report/json.js';
@@ -13,7 +17,9 @@ import { renderReport } from '../report/terminal.js';
 import { judge } from '../session/judge.js';
 import type { RecordEvent } from '../session/record.js';
 import type { Session, SessionOptions } from '../session/session.js';
+import type { QuicMeans } from '../session/transfer/types.js';
 import type { Report } from '../verdict/report.js';
+import { labEnvironment } from '../world/kernel/inside.js';
 import type { CommandIo } from './command.js';
 import type { Interruption } from './interrupt.js';
 import { RecordWriter } from './record-writer.js';
@@ -27,15 +33,22 @@ export function sessionOptions(log: Logger): Omit<SessionOptions, 'references'> 
       { reason },
       'sockets cannot be pinned to their interface: they are bound by address, and what leaves where is verified',
     );
+  const lab = labEnvironment(process.env);
   return {
     random: systemRandom,
     version: VERSION,
-    name: hostname(),
-    backend: 'real',
+    name: lab?.name ?? hostname(),
+    backend: lab?.backend ?? 'real',
     label: null,
-    seed: null,
+    seed: lab?.seed ?? null,
     pinning,
   };
+}
+
+/** What QUIC needs of this host: a key of this run's, and the fastest ciphers that there are. */
+export async function quicMeans(): Promise<QuicMeans> {
+  const { certificate, key } = await createIdentity();
+  return { identity: identityFromPem(certificate, key), ciphers: backEnd().ciphers };
 }
 
 export interface SessionRun {
@@ -69,9 +82,10 @@ export async function runSession({
   log,
   interruption,
 }: SessionRun): Promise<Report | null> {
+  const { hung = [], mute = [] } = labEnvironment(process.env) ?? {};
   const driver = new Driver({
     machine: session,
-    interfaces,
+    interfaces: await withNat64(interfaces),
     sink: {
       event: (event: RecordEvent) => writer?.event(event),
       log: (level, name, fields) => {
@@ -79,6 +93,8 @@ export async function runSession({
       },
     },
     yardstick: webrtcYardstick,
+    hung,
+    mute,
   });
   const done = driver.run();
   driver.connect(port);

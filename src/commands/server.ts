@@ -9,16 +9,20 @@ import { defineCommand, EXIT } from './command.js';
 import { Interruption } from './interrupt.js';
 import { createLog } from './log.js';
 import {
+  guessPortsOption,
   jsonOption,
   listenOption,
   onceOption,
   pinOption,
+  portsOption,
   recordOption,
   referenceOption,
   verboseOption,
 } from './options.js';
+import { rendezvousOption } from './rendezvous.js';
 import { resolveAll } from './resolve.js';
-import { openRecord, printReport, runSession, sessionOptions } from './run-session.js';
+import { openRecord, printReport, quicMeans, runSession, sessionOptions } from './run-session.js';
+import { resolveTurn, turnOption } from './turn-option.js';
 
 const SECRET_BYTES = 16;
 
@@ -31,9 +35,13 @@ export const serverCommand = defineCommand({
   ],
   options: {
     listen: listenOption,
+    rendezvous: rendezvousOption,
     interface: interfaceOption,
     reference: referenceOption,
+    turn: turnOption,
     pin: pinOption,
+    ports: portsOption,
+    'guess-ports': guessPortsOption,
     record: recordOption,
     once: onceOption,
     json: jsonOption,
@@ -47,13 +55,18 @@ export const serverCommand = defineCommand({
     let runs = 0;
     let writer = openRecord(options.record, log);
     const references = await resolveAll(options.reference);
+    const turn = await resolveTurn(options.turn, io.env);
     const clients = new Waiting<ControlPort>();
     const control = await listenControl({
-      listen: options.listen ?? { address: null, port: 0 },
+      listen: options.listen ?? (options.rendezvous === undefined ? { address: null, port: 0 } : null),
+      ...(options.rendezvous !== undefined && { rendezvous: options.rendezvous }),
       secret: systemRandom.bytes(SECRET_BYTES),
       once: options.once,
       onPeer: (port) => {
         clients.offer(port);
+      },
+      onRendezvous: (code, reason) => {
+        log[code === null ? 'info' : 'warn']({ rendezvous: options.rendezvous, code, reason }, 'rendezvous');
       },
       onRefused: (peer, code, reason) => {
         log.warn({ peer, code, reason }, 'refused');
@@ -70,13 +83,18 @@ export const serverCommand = defineCommand({
         log.info({ client: port.peerAddress }, 'client');
         const session = new ServerSession({
           ...sessionOptions(log),
+          quic: await quicMeans(),
           references,
+          turn,
+          ports: options.ports ?? [],
+          guessPorts: options['guess-ports'],
           pin: options.pin === undefined ? null : options.pin === 'auto',
         });
         const interfaces = selectInterfaces(listInterfaces(), options.interface);
         const report = await runSession({ session, interfaces, port, writer, log, interruption });
         if (!report) log.warn('the client was gone before the run began');
         else printReport(report, options.json, io);
+        if (port.failure) log.error({ code: port.failure.code, next: port.failure.nextStep }, port.failure.message);
         if (options.once && writer?.failure) throw writer.failure;
         if (interruption.happened) break;
         if (report) runs += 1;

@@ -19,6 +19,16 @@ const NEXT_STEPS = {
   'control-silent':
     'Check that the far end still runs and that the path of the control channel is up, then start again.',
   'control-closed': 'Look at the far end: it has ended the run or was stopped.',
+  'rendezvous-unreachable':
+    'Check host and port of the rendezvous, that `icepath rendezvous` runs there, and that a firewall lets TCP through.',
+  'rendezvous-certificate': 'Check the host name in the wss:// URL, its certificate and the clock of this host.',
+  'rendezvous-not-one': 'Check the URL of the rendezvous: something else answers there.',
+  'rendezvous-no-server': 'Start `icepath server --rendezvous …` again and use the invite that it prints then.',
+  'rendezvous-full': 'Wait a minute, or run `icepath rendezvous` on a host of your own.',
+  'rendezvous-protocol': 'Install the same version of icepath on both hosts and the rendezvous.',
+  'rendezvous-tampered': 'Do not use this rendezvous: run `icepath rendezvous` on a host that you trust more.',
+  'rendezvous-cut':
+    'Look at the far end and at the rendezvous: one of them was stopped, or the rendezvous cannot be trusted.',
   'control-backlog': 'Use a faster or less busy path for the control channel.',
 } as const;
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { parseTransportAddress } from '../base/address.js';
 import { fromBase64url, toBase64url } from './base64url.js';
 import { controlError } from './errors.js';
+import { parseRendezvousUrl } from './rendezvous.js';
 
 /** Where a server listens: an IP address in canonical text, or a host name. */
 export interface InviteAddress {
@@ -11,8 +12,10 @@ export interface InviteAddress {
 
 /** All that a client needs to reach a server and that both need to know each other. */
 export interface Invite {
-  /** At least one, the likeliest first. */
+  /** At least one unless there is a rendezvous, the likeliest first. */
   readonly addresses: readonly InviteAddress[];
+  /** Where the control channel is carried as well, or alone: what `parseRendezvousUrl` gives. */
+  readonly rendezvous?: string;
   /** {@link SECRET_BYTES} bytes. */
   readonly secret: Uint8Array;
   /** SHA-256 of the server's certificate (DER). */
@@ -29,10 +32,14 @@ const CHECK_BYTES = 6;
 const MAX_TEXT = 2048;
 const HOST_NAME = /^(?=.{1,253}$)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?\.?$/i;
 
-/** `icepath://HOST:PORT[,HOST:PORT…]/SECRET/FINGERPRINT/CHECK`, one line; throws `RangeError` on an unusable invite. */
-export function formatInvite({ addresses, secret, fingerprint }: Invite): string {
-  if (addresses.length === 0 || addresses.length > MAX_INVITE_ADDRESSES)
-    throw new RangeError('an invite has 1 to 16 addresses');
+/**
+ * `icepath://HOST:PORT[,HOST:PORT…]/SECRET/FINGERPRINT/CHECK`, one line; throws `RangeError` on an unusable invite. A
+ * rendezvous is one more in the list of hosts, its URL percent-encoded: `ws%3A%2F%2FHOST%3APORT`.
+ */
+export function formatInvite({ addresses, rendezvous, secret, fingerprint }: Invite): string {
+  const places = addresses.length + (rendezvous === undefined ? 0 : 1);
+  if (places === 0 || addresses.length > MAX_INVITE_ADDRESSES)
+    throw new RangeError('an invite has 1 to 16 addresses, or a rendezvous');
   if (secret.length !== SECRET_BYTES || fingerprint.length !== FINGERPRINT_BYTES)
     throw new RangeError('not a secret or fingerprint');
   const hosts = addresses.map(({ host, port }) => {
@@ -40,6 +47,10 @@ export function formatInvite({ addresses, secret, fingerprint }: Invite): string
     if (!parseHost(text)) throw new RangeError(`not HOST:PORT: ${text}`);
     return text;
   });
+  if (rendezvous !== undefined) {
+    if (parseRendezvousUrl(rendezvous) !== rendezvous) throw new RangeError(`not a rendezvous: ${rendezvous}`);
+    hosts.push(encodeURIComponent(rendezvous));
+  }
   const body = `${SCHEME}${hosts.join(',')}/${toBase64url(secret)}/${toBase64url(fingerprint)}`;
   return `${body}/${checksum(body)}`;
 }
@@ -66,14 +77,22 @@ export function parseInvite(pasted: string): Invite {
   }
   const secret = fromBase64url(secretText, SECRET_BYTES);
   const fingerprint = fromBase64url(fingerprintText, FINGERPRINT_BYTES);
-  const addresses = hosts
-    .split(',')
-    .map(parseHost)
-    .filter((address) => address !== null);
-  const complete = addresses.length === hosts.split(',').length && addresses.length <= MAX_INVITE_ADDRESSES;
+  const places = hosts.split(',');
+  const addresses = places.map(parseHost).filter((address) => address !== null);
+  const [rendezvous, ...more] = places.map(parseRendezvous).filter((url) => url !== null);
+  const known = addresses.length + (rendezvous === undefined ? 0 : 1);
+  const complete = known === places.length && addresses.length <= MAX_INVITE_ADDRESSES && more.length === 0;
   if (!secret || !fingerprint || !complete)
     throw controlError('invite-malformed', 'The invite names no usable server.');
-  return { addresses, secret, fingerprint };
+  return { addresses, ...(rendezvous !== undefined && { rendezvous }), secret, fingerprint };
+}
+
+function parseRendezvous(text: string): string | null {
+  try {
+    return /^wss?%3A/.test(text) ? parseRendezvousUrl(decodeURIComponent(text)) : null;
+  } catch {
+    return null;
+  }
 }
 
 function parseHost(text: string): InviteAddress | null {

@@ -43,8 +43,8 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
   #remotesEnded = false;
   #announcedEnd = false;
   #announcedDone = false;
-  /** No check or query before this (Ta). */
-  #slotAt: Ms = Number.NEGATIVE_INFINITY;
+  /** When the last check or query was sent. */
+  #sentAt: Ms = Number.NEGATIVE_INFINITY;
   /** No ordinary check before this, so that candidates that arrive together are checked in order. */
   #settledAt: Ms = NEVER;
 
@@ -71,7 +71,7 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
   deadline(): Ms {
     const consent = this.#pairs.consent.due(this.#pairs.inUse());
     const checks = Math.max(this.#checksFrom(), this.#pairs.list.due());
-    const paced = Math.max(this.#slotAt, earliest(consent, checks, this.#gathering.due()));
+    const paced = Math.max(this.#slotAt(), earliest(consent, checks, this.#gathering.due()));
     return earliest(paced, this.#gathering.expiry(), this.#pairs.deadline());
   }
 
@@ -139,9 +139,13 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
     this.#announceEnds();
     this.#pairs.nominate(this.#isComplete(), now);
     if (this.#settledAt === NEVER && this.#pairs.list.pairs().length > 0) this.#settledAt = now + this.#timing.settleMs;
-    if (now >= this.#slotAt && this.#sendOne(now)) {
-      this.#slotAt = now + pace(this.#timing, this.#pairs.list.remaining());
-    }
+    if (now >= this.#slotAt() && this.#sendOne(now)) this.#sentAt = now;
+  }
+
+  /** No check or query before this (Ta). */
+  #slotAt(): Ms {
+    const urgent = this.#pairs.list.isUrgent || this.#gathering.isUrgent;
+    return this.#sentAt + (urgent ? this.#timing.leastPaceMs : pace(this.#timing, this.#pairs.list.remaining()));
   }
 
   /** One check or query: consent and triggered checks first, then gathering, then the checklist (RFC 8445 §6.1.4.2). */
@@ -208,7 +212,7 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
     const host = this.#locals.add(base);
     if (!host) return;
     this.#outputs.push({ type: 'candidate', candidate: host });
-    this.#gathering.start(base);
+    if (base.gathered !== true) this.#gathering.start(base);
     for (const remote of this.#remotes.all()) this.#pairs.form(host, remote, this.#generation, false);
   }
 
@@ -256,16 +260,8 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
     if (inspection.type === 'ignored') return;
     const reply = (answer: Uint8Array, pair: string | null) => {
       const transaction = transactionKey(message.transactionId);
-      this.#outputs.push({
-        type: 'send',
-        base,
-        to: from,
-        message: answer,
-        arm,
-        purpose: 'response',
-        transaction,
-        pair,
-      });
+      const send = { type: 'send', purpose: 'response', base, to: from, message: answer, arm } as const;
+      this.#outputs.push({ ...send, transaction, pair });
     };
     if (inspection.type === 'refused') {
       const answer = buildError(message, inspection.refusal, inspection.signedBy);
@@ -291,7 +287,7 @@ export class IceAgent implements Machine<IceInput, IceOutput> {
   /** The pair that a check came on, with a peer-reflexive candidate where its source is unknown (RFC 8445 §7.3.1.3). */
   #heard(base: BaseId, from: TransportAddress, check: IncomingCheck): Pair | null {
     const host = this.#locals.host(base);
-    const remote = this.#remotes.find(from) ?? this.#remotes.learn(from, check.priority);
+    const remote = this.#remotes.find(from, host?.group) ?? this.#remotes.learn(from, check.priority, host?.group);
     return host && remote ? this.#pairs.form(host, remote, this.#generation, true) : null;
   }
 

@@ -101,6 +101,11 @@ export class Checklist {
     return this.#triggered.size > 0;
   }
 
+  /** Whether {@link next} has a pair that the far end was just heard on, or that was never checked. */
+  get isUrgent(): boolean {
+    return this.#triggered.size > 0 || this.#fresh() !== undefined;
+  }
+
   /** The pair whose check goes out now: triggered, then never checked, then unanswered for long enough. */
   next(now: Ms): Pair | undefined {
     for (const pair of this.#triggered) {
@@ -117,8 +122,8 @@ export class Checklist {
 
   /** When {@link next} will have something. */
   due(): Ms {
-    if (this.#triggered.size > 0 || this.#fresh()) return 0;
-    return Math.min(NEVER, ...this.#pairs.filter((pair) => this.#wantsMore(pair)).map(({ dueAt }) => dueAt));
+    if (this.isUrgent) return 0;
+    return this.#earliest((pair) => this.#wantsMore(pair));
   }
 
   /** A check of this pair went out. */
@@ -149,7 +154,7 @@ export class Checklist {
 
   /** When {@link expire} will have something. */
   expiry(): Ms {
-    return Math.min(NEVER, ...this.#pairs.filter((pair) => this.#isExhausted(pair)).map(({ dueAt }) => dueAt));
+    return this.#earliest((pair) => this.#isExhausted(pair));
   }
 
   /** How many checks are still to be sent. */
@@ -161,6 +166,12 @@ export class Checklist {
   /** Whether every pair has had its checks. */
   isDone(): boolean {
     return this.#pairs.every((pair) => pair.stopped || (!isUndecided(pair) && !this.#wantsMore(pair)));
+  }
+
+  #earliest(counts: (pair: Pair) => boolean): Ms {
+    let first = NEVER;
+    for (const pair of this.#pairs) if (pair.dueAt < first && counts(pair)) first = pair.dueAt;
+    return first;
   }
 
   #fresh(): Pair | undefined {

@@ -41,10 +41,10 @@ export class Consent {
   }
 
   due(pairs: readonly Pair[]): Ms {
-    return Math.min(NEVER, ...pairs.map(({ consentDueAt }) => consentDueAt));
+    return pairs.reduce((first, { consentDueAt }) => Math.min(first, consentDueAt), NEVER);
   }
 
   expiry(pairs: readonly Pair[]): Ms {
-    return Math.min(NEVER, ...pairs.map(({ consentUntil }) => consentUntil));
+    return pairs.reduce((first, { consentUntil }) => Math.min(first, consentUntil), NEVER);
   }
 }

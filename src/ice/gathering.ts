@@ -1,6 +1,6 @@
 import { sameAddress, type TransportAddress } from '../base/address.js';
 import type { Random } from '../base/random.js';
-import { NEVER, type Ms } from '../base/time.js';
+import { earliest, type Ms } from '../base/time.js';
 import { readMappedAddress } from '../stun/attributes.js';
 import { fingerprinted } from '../stun/integrity.js';
 import { transactionKey, type StunMessage } from '../stun/message.js';
@@ -66,9 +66,14 @@ export class Gathering {
     return { base: query.base, to: query.server, message, transaction };
   }
 
+  /** Whether a server was never asked from one of the bases. */
+  get isUrgent(): boolean {
+    return this.#queries.some(({ tries }) => tries === 0);
+  }
+
   /** When {@link next} will have something. */
   due(): Ms {
-    return Math.min(NEVER, ...this.#queries.filter(({ tries }) => tries < MOST_TRIES).map(({ dueAt }) => dueAt));
+    return earliest(...this.#queries.filter(({ tries }) => tries < MOST_TRIES).map(({ dueAt }) => dueAt));
   }
 
   /** Gives up the servers that stayed silent. */
@@ -77,7 +82,7 @@ export class Gathering {
   }
 
   expiry(): Ms {
-    return Math.min(NEVER, ...this.#queries.filter(({ tries }) => tries >= MOST_TRIES).map(({ dueAt }) => dueAt));
+    return earliest(...this.#queries.filter(({ tries }) => tries >= MOST_TRIES).map(({ dueAt }) => dueAt));
   }
 
   /** What a server saw, from its answer on the base that asked it; `null` for anything else. An error ends the query. */

@@ -8,7 +8,7 @@ const MOST_BASES = 256;
 /** A symmetric NAT gives one address for every destination. */
 const MOST_REFLEXIVE = 1024;
 
-/** The candidates of this agent: a host candidate a base, and the reflexive ones that were learnt for it. */
+/** The candidates of this agent: a host or relay candidate a base, and the reflexive ones that were learnt for it. */
 export class LocalCandidates {
   readonly #policy: Policy;
   readonly #foundations = new Foundations();
@@ -35,7 +35,7 @@ export class LocalCandidates {
     return this.#bases.get(base)?.host;
   }
 
-  /** The new host candidate; `null` when the base is known, or there are too many. */
+  /** The base's own candidate; `null` when the base is known, or there are too many. */
   add(base: Base): LocalCandidate | null {
     const used = new Set([...this.#bases.values()].map(({ index }) => index));
     if (this.#bases.has(base.id) || used.size >= MOST_BASES) return null;
@@ -43,16 +43,21 @@ export class LocalCandidates {
     while (used.has(index)) index += 1;
     const { address, kind, label } = base;
     const preference = localPreference(this.#policy, { family: address.family, kind, label }, index);
+    const { relay } = base;
+    const type = relay ? 'relay' : 'host';
     const host: LocalCandidate = {
-      type: 'host',
+      type,
       address,
-      foundation: this.#foundations.of('host', address, null),
+      foundation: this.#foundations.of(type, address, relay?.server ?? null),
       component: 1,
-      priority: candidatePriority('host', preference),
+      priority: candidatePriority(type, preference),
+      ...(relay ? { related: relay.mapped } : {}),
       base: base.id,
       interface: base.interface,
       kind,
       label,
+      ...(base.group === undefined ? {} : { group: base.group }),
+      ...(base.arm === undefined ? {} : { arm: base.arm }),
     };
     this.#bases.set(base.id, { base, index, host });
     return host;

@@ -3,7 +3,7 @@ import type { Random } from '../base/random.js';
 import type { ArmName } from '../mutation/names.js';
 import type { Policy } from './policy.js';
 import type { IceTiming } from './timing.js';
-import type { Credentials } from './types.js';
+import type { Candidate, Credentials, LocalCandidate } from './types.js';
 
 export interface IceAgentOptions {
   readonly controlling: boolean;
@@ -23,4 +23,6 @@ export interface IceAgentOptions {
   /** RFC 8445 §6.1.2.5. Default 100. */
   readonly mostPairs?: number;
   readonly timing?: Partial<IceTiming>;
+  /** Whether a pair of these may be formed at all, families aside. Default: yes. */
+  readonly admits?: (local: LocalCandidate, remote: Candidate) => boolean;
 }

@@ -14,9 +14,9 @@ export function pairPriority(controlling: number, controlled: number): bigint {
 /** Scopes that nothing outside themselves can be reached from. */
 const ENCLOSED: readonly AddressScope[] = ['loopback', 'link-local'];
 
-/** RFC 8445 §6.1.2.2: one family, and link-local (likewise loopback) only with its own kind. */
+/** RFC 8445 §6.1.2.2: one family, and link-local (likewise loopback) only with its own kind; and of one group. */
 export function isPairable(local: LocalCandidate, remote: Candidate): boolean {
-  if (local.address.family !== remote.address.family) return false;
+  if (local.address.family !== remote.address.family || local.group !== remote.group) return false;
   const [near, far] = [scopeOf(local.address.address), scopeOf(remote.address.address)];
   return near === far || !(ENCLOSED.includes(near) || ENCLOSED.includes(far));
 }

@@ -11,7 +11,7 @@ import { isPairable, Pair, pairId } from './pair.js';
 import type { IceTiming } from './timing.js';
 import type { BaseId, Candidate, IceOutput, LocalCandidate } from './types.js';
 
-export type PairsOptions = Pick<IceAgentOptions, 'policy' | 'mode' | 'arm' | 'random'> &
+export type PairsOptions = Pick<IceAgentOptions, 'policy' | 'mode' | 'arm' | 'random' | 'admits'> &
   Required<Pick<IceAgentOptions, 'checksPerPair' | 'mostPairs'>>;
 
 /** What becomes of pairs: valid, nominated, selected, lost; and that the agent's caller hears of it. */
@@ -56,15 +56,16 @@ export class Pairs {
 
   /** The pair of this base and remote candidate: a new one, or the old with what is now known of the candidate. */
   form(host: LocalCandidate, remote: Candidate, generation: Generation, urgent: boolean): Pair | null {
-    if (!isPairable(host, remote)) return null;
+    if (!isPairable(host, remote) || this.#options.admits?.(host, remote) === false) return null;
     const known = this.#list.find(pairId(host.base, remote.address));
     // A peer-reflexive candidate goes with the base that it was heard on, not with others (RFC 8445 §7.3.1.3).
     if (!known && remote.type === 'prflx' && !urgent) return null;
-    const pair = known ?? new Pair(host, remote, this.#options.arm, generation);
+    const pair = known ?? new Pair(host, remote, host.arm ?? this.#options.arm, generation);
     pair.remote = remote;
     pair.prioritise(this.#options.policy, this.#role.controlling);
     if (known) this.#list.sort();
-    else if (!this.#list.add(pair, urgent)) return null;
+    // Whoever joins later was asked for, and takes the place of what was tried before.
+    else if (!this.#list.add(pair, urgent || host.group !== undefined)) return null;
     return pair;
   }
 

@@ -6,7 +6,7 @@ import type { Candidate } from './types.js';
 /** Far more than two hosts have; a far end that signals more is not believed. */
 const MOST_REMOTE = 256;
 
-/** The far end's candidates: signalled, or learnt from its checks. One an address. */
+/** The far end's candidates: signalled, or learnt from its checks. One an address and group. */
 export class RemoteCandidates {
   readonly #byAddress = new Map<string, Candidate>();
   readonly #signalled = new Set<Candidate>();
@@ -15,8 +15,8 @@ export class RemoteCandidates {
     return [...this.#byAddress.values()];
   }
 
-  find(address: TransportAddress): Candidate | undefined {
-    return this.#byAddress.get(formatTransportAddress(address));
+  find(address: TransportAddress, group?: string): Candidate | undefined {
+    return this.#byAddress.get(keyOf(address, group));
   }
 
   /**
@@ -24,10 +24,10 @@ export class RemoteCandidates {
    * peer-reflexive only, or with a lower priority (RFC 8838 §11.4, RFC 8445 §5.1.3).
    */
   signal(candidate: Candidate): Candidate | null {
-    const known = this.find(candidate.address);
+    const known = this.find(candidate.address, candidate.group);
     if (!isUsable(candidate.address) || (!known && this.#byAddress.size >= MOST_REMOTE)) return null;
     if (known && this.#signalled.has(known) && known.priority >= candidate.priority) return null;
-    this.#byAddress.set(formatTransportAddress(candidate.address), candidate);
+    this.#byAddress.set(keyOf(candidate.address, candidate.group), candidate);
     if (known) this.#signalled.delete(known);
     this.#signalled.add(candidate);
     return candidate;
@@ -37,7 +37,7 @@ export class RemoteCandidates {
    * A peer-reflexive candidate (RFC 8445 §7.3.1.3) from a check whose PRIORITY was `priority`; `null` where it was
    * stripped. Its interface is that of the signalled host candidate with the same local preference.
    */
-  learn(address: TransportAddress, priority: number | null): Candidate | null {
+  learn(address: TransportAddress, priority: number | null, group?: string): Candidate | null {
     if (!isUsable(address) || this.#byAddress.size >= MOST_REMOTE) return null;
     const owner = priority === null ? undefined : this.#hostWithPreference(localPreferenceOf(priority));
     const candidate: Candidate = {
@@ -51,8 +51,9 @@ export class RemoteCandidates {
       interface: owner?.interface ?? null,
       kind: owner?.kind ?? null,
       label: owner?.label ?? null,
+      ...(group === undefined ? {} : { group }),
     };
-    this.#byAddress.set(formatTransportAddress(address), candidate);
+    this.#byAddress.set(keyOf(address, group), candidate);
     return candidate;
   }
 
@@ -65,7 +66,7 @@ export class RemoteCandidates {
       if (typeof owner?.interface !== 'string') continue;
       const { interface: name, kind, label, address: related } = owner;
       const known = { ...candidate, interface: name, kind, label, related };
-      this.#byAddress.set(formatTransportAddress(candidate.address), known);
+      this.#byAddress.set(keyOf(candidate.address, candidate.group), known);
       identified.push(known);
     }
     return identified;
@@ -77,6 +78,10 @@ export class RemoteCandidates {
     }
     return undefined;
   }
+}
+
+function keyOf(address: TransportAddress, group = ''): string {
+  return `${group} ${formatTransportAddress(address)}`;
 }
 
 function isUsable({ address, port }: TransportAddress): boolean {

@@ -2,8 +2,10 @@ import type { Ms } from '../base/time.js';
 
 /** The agent's clocks. The defaults are for a verdict within seconds, not for the RFC's 39.5 s (docs/ice.md). */
 export interface IceTiming {
-  /** Ta, RFC 8445 §14.2: between two checks or queries of this agent. Shrinks down to 5 ms where pairs are many. */
+  /** Ta, RFC 8445 §14.2: between two checks or queries of this agent. Shrinks where pairs are many. */
   readonly paceMs: Ms;
+  /** Ta where a pair or a server waits for its first, and below which `paceMs` never shrinks; the RFC allows 5 ms. */
+  readonly leastPaceMs: Ms;
   /** The wait for more candidates before the first ordinary check, as long as either end may still name some. */
   readonly settleMs: Ms;
   /** The wait for the answer of a pair's first check; doubles with each further check of the pair. */
@@ -24,6 +26,7 @@ export interface IceTiming {
 
 export const DEFAULT_TIMING: IceTiming = {
   paceMs: 20,
+  leastPaceMs: 5,
   settleMs: 5,
   rtoMs: 100,
   rtoMaxMs: 1000,
@@ -34,14 +37,15 @@ export const DEFAULT_TIMING: IceTiming = {
   consentLifetimeMs: 30_000,
 };
 
-/** RFC 8445 §14.2 allows nothing below. */
-const LEAST_PACE_MS: Ms = 5;
+/** The RFC's own Ta: whoever stops at the first pair gives each one the time to be it, as plain ICE does. */
+export const UNHURRIED: Partial<IceTiming> = { paceMs: 50, leastPaceMs: 50 };
+
 /** All checks of all pairs are to fit into about this. */
 const CHECKS_WITHIN_MS: Ms = 4000;
 
 /** Ta when `checks` are still to be sent. */
 export function pace(timing: IceTiming, checks: number): Ms {
-  return Math.max(Math.min(LEAST_PACE_MS, timing.paceMs), Math.min(timing.paceMs, CHECKS_WITHIN_MS / checks));
+  return Math.max(timing.leastPaceMs, Math.min(timing.paceMs, CHECKS_WITHIN_MS / checks));
 }
 
 /** The wait for the answer of try `attempt` (from 1): doubling from `first` to `longest`. */

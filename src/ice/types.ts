@@ -6,7 +6,7 @@ import type { ArmName } from '../mutation/names.js';
 /** Names a local socket: one per local address. Everything a driver hands to the agent names the socket it came by. */
 export type BaseId = string;
 
-/** RFC 8445 §5.1.1. Relay candidates come with TURN. */
+/** RFC 8445 §5.1.1. */
 export type CandidateType = 'host' | 'srflx' | 'prflx' | 'relay';
 
 /** A local address that the agent may send from: one socket. */
@@ -17,6 +17,18 @@ export interface Base {
   readonly interface: string;
   readonly kind: InterfaceKind;
   readonly label: string;
+  /** A base that joined later, for one path alone: it pairs with candidates of this name only. */
+  readonly group?: string;
+  /** The arm of its checks from the first on; the agent's own where nothing is said. */
+  readonly arm?: ArmName;
+  /** Its reflexive address is asked for by others: no STUN server hears of it from the agent. */
+  readonly gathered?: true;
+  /** It is a TURN allocation and `address` the relayed one; what is sent from it goes through the server. */
+  readonly relay?: {
+    readonly server: TransportAddress;
+    /** What the server saw of the socket that the allocation was made from: `raddr` (RFC 8445 §5.1.1.2). */
+    readonly mapped: TransportAddress;
+  };
 }
 
 /** A candidate as both ends know it (RFC 8839 §5.1), with the interface that it belongs to. */
@@ -27,12 +39,14 @@ export interface Candidate {
   readonly component: 1;
   /** RFC 8445 §5.1.2.1; its local preference (bits 8–23) is unique per base and so names the base. */
   readonly priority: number;
-  /** The base's address (`raddr`/`rport`) of a reflexive candidate. */
+  /** The base's address (`raddr`/`rport`) of a reflexive candidate; of a relayed one what its server saw. */
   readonly related?: TransportAddress;
   /** The interface at its owner: `null` where a far end that is not icepath did not say. */
   readonly interface: string | null;
   readonly kind: InterfaceKind | null;
   readonly label: string | null;
+  /** That of its {@link Base}. */
+  readonly group?: string;
 }
 
 export interface LocalCandidate extends Candidate {
@@ -40,6 +54,8 @@ export interface LocalCandidate extends Candidate {
   readonly interface: string;
   readonly kind: InterfaceKind;
   readonly label: string;
+  /** That of its {@link Base}: not for the far end. */
+  readonly arm?: ArmName;
 }
 
 export interface Credentials {

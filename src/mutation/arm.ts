@@ -1,13 +1,31 @@
+import { MIN_INITIAL_DATAGRAM_BYTES } from '../quic/wire/header.js';
 import { CONTROL_ARM, PLAIN_ARM, type ArmName } from './names.js';
 
-/** A part of a STUN message that a classifier may look at, and an arm may change. */
-export type HeaderField = 'first-byte' | 'type' | 'length' | 'cookie' | 'attributes' | 'fingerprint';
+/** Parts of a STUN message that a classifier may look at, and an arm may change. */
+export const HEADER_FIELDS = ['first-byte', 'type', 'length', 'cookie', 'attributes', 'fingerprint'] as const;
+export type HeaderField = (typeof HEADER_FIELDS)[number];
+
+/**
+ * Bytes of a finished STUN message that an arm changes so that the receiver can undo it: any by exclusive or, and those
+ * whose standard value a receiver knows (length and cookie, bytes 2 to 7) by setting them.
+ */
+export interface ByteChange {
+  readonly at: number;
+  readonly how: 'xor' | 'to';
+  readonly bytes: Uint8Array;
+}
 
 export interface Arm {
   readonly name: ArmName;
   readonly stun: boolean;
   /** What it changes against plain STUN: none for `stun` itself and for what is not STUN. */
   readonly fields: readonly HeaderField[];
+  /** Bytes that a STUN arm changes besides. */
+  readonly changes?: readonly ByteChange[];
+  /** What every packet of a user's arm that is not STUN begins with. */
+  readonly starts?: Uint8Array;
+  /** Of its packets in the rounds; as long as all others by default. */
+  readonly lengthBytes?: number;
 }
 
 /** Every arm that is built in: the control, then STUN, least changed first (`stun~attributes` loses what ICE needs). */
@@ -21,37 +39,16 @@ export const ARMS: readonly Arm[] = [
   { name: 'stun~40~cookie', stun: true, fields: ['first-byte', 'cookie'] },
   { name: 'stun~attributes', stun: true, fields: ['attributes'] },
   { name: 'dtls', stun: false, fields: [] },
+  // RFC 9000 §14.1: an Initial fills its datagram, so this arm alone is longer than the control.
+  { name: 'quic', stun: false, fields: [], lengthBytes: MIN_INITIAL_DATAGRAM_BYTES },
 ];
 
-export function findArm(name: ArmName): Arm | undefined {
-  return ARMS.find((arm) => arm.name === name);
+/** What an arm changes, as verdicts name it: `cookie`, `bytes:20-21`. */
+export function changedParts({ fields, changes = [] }: Arm): string[] {
+  const ranges = changes.map(({ at, bytes }) => (bytes.length === 1 ? `${at}` : `${at}-${at + bytes.length - 1}`));
+  return [...fields, ...ranges.map((range) => `bytes:${range}`)];
 }
 
-/** The built-in arms and those that a user adds: STUN arms with another set of fields. */
-export class ArmRegistry {
-  readonly #arms = new Map<ArmName, Arm>(ARMS.map((arm) => [arm.name, arm]));
-
-  get arms(): readonly Arm[] {
-    return [...this.#arms.values()];
-  }
-
-  /**
-   * Throws `RangeError` where the name is taken or another arm changes the same fields: on the wire the two could not
-   * be told apart.
-   */
-  add(arm: Arm): void {
-    if (this.#arms.has(arm.name)) throw new RangeError(`there is an arm ${arm.name} already`);
-    const twin = this.arms.find((other) => other.stun && arm.stun && sameFields(other, arm));
-    if (twin) throw new RangeError(`${arm.name} changes the same fields as ${twin.name}`);
-    this.#arms.set(arm.name, arm);
-  }
-
-  find(name: ArmName): Arm | undefined {
-    return this.#arms.get(name);
-  }
-}
-
-function sameFields(left: Arm, right: Arm): boolean {
-  const fields = new Set([...left.fields, ...right.fields]);
-  return [...fields].every((field) => left.fields.includes(field) && right.fields.includes(field));
+export function sameFields(left: readonly HeaderField[], right: readonly HeaderField[]): boolean {
+  return HEADER_FIELDS.every((field) => left.includes(field) === right.includes(field));
 }

@@ -1,9 +1,9 @@
-import { viewOf } from '../base/bytes.js';
+import { utf8Bytes } from '../base/bytes.js';
 import type { Random } from '../base/random.js';
-import { iceRole, padding, priority, username } from '../stun/attributes.js';
+import { padding, priority } from '../stun/attributes.js';
 import { signed } from '../stun/integrity.js';
-import type { NewAttribute } from '../stun/message.js';
-import { METHODS } from '../stun/registry.js';
+import { attributeBytes, type NewAttribute } from '../stun/message.js';
+import { ATTRIBUTES, METHODS } from '../stun/registry.js';
 
 /** With the shortest USERNAME and no further attributes: a usual check's length. */
 export const CHECK_BYTES = 108;
@@ -30,14 +30,14 @@ export function checkLike(
   },
 ): Uint8Array {
   const { key, lengthBytes, random, more = [] } = options;
-  const moreBytes = more.reduce((sum, { value }) => sum + 4 + ((value.length + 3) & ~3), 0);
+  const moreBytes = more.reduce((sum, attribute) => sum + attributeBytes(attribute), 0);
   const extra = Math.max(0, (lengthBytes & ~3) - CHECK_BYTES - moreBytes);
   const usernameBytes = Math.min(USERNAME_MIN + extra, USERNAME_MAX);
   const paddingBytes = extra - (usernameBytes - USERNAME_MIN);
   const attributes = [
-    username(iceUsername(usernameBytes, random)),
+    { type: ATTRIBUTES.USERNAME, value: iceUsername(usernameBytes, random) },
     priority(CHECK_PRIORITY),
-    iceRole(true, viewOf(random.bytes(8)).getBigUint64(0)),
+    { type: ATTRIBUTES['ICE-CONTROLLING'], value: random.bytes(8) },
     ...more,
     ...(paddingBytes > 0 ? [padding(paddingBytes - 4)] : []),
   ];
@@ -45,11 +45,12 @@ export function checkLike(
   return signed(message, { key, fingerprint: true });
 }
 
-const ICE_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const ICE_CHARACTERS = utf8Bytes('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
+const COLON = 0x3a;
 
 /** Two fragments of ice-chars (RFC 8839 §5.4) and the colon between them. */
-function iceUsername(length: number, random: Random): string {
-  const characters = Array.from(random.bytes(length), (byte) => ICE_CHARACTERS.charAt(byte & 63));
-  characters[length >> 1] = ':';
-  return characters.join('');
+function iceUsername(length: number, random: Random): Uint8Array {
+  const characters = random.bytes(length).map((byte) => ICE_CHARACTERS[byte & 63] ?? 0);
+  characters[length >> 1] = COLON;
+  return characters;
 }

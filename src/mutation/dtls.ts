@@ -1,4 +1,4 @@
-import { concatBytes, viewOf } from '../base/bytes.js';
+import { concatBytes } from '../base/bytes.js';
 import type { Random } from '../base/random.js';
 
 /** The client's random: where a sealed body begins; what does not fit there goes into the cookie. */
@@ -64,9 +64,7 @@ export function sealedInClientHello(wire: Uint8Array): Uint8Array | null {
 }
 
 function uint16(value: number): Uint8Array {
-  const bytes = new Uint8Array(2);
-  viewOf(bytes).setUint16(0, value);
-  return bytes;
+  return Uint8Array.of(value >> 8, value & 0xff);
 }
 
 function uint24(value: number): Uint8Array {

@@ -1,19 +1,20 @@
-import { viewOf } from '../base/bytes.js';
+import { setUint16, setUint32, uint16At, uint32At } from '../base/bytes.js';
 import { signed, verifyFingerprint, verifyIntegrity } from '../stun/integrity.js';
 import { decodeType, encodeType, parseStrict, type StunMessage } from '../stun/message.js';
 import { ATTRIBUTES, HEADER_BYTES, MAGIC_COOKIE, METHODS } from '../stun/registry.js';
-import { ARMS, type Arm, type HeaderField } from './arm.js';
+import { ARMS, type Arm, type ByteChange, HEADER_FIELDS, type HeaderField } from './arm.js';
 import type { ArmName } from './names.js';
 
 /** Unassigned in the IANA registry, outside what RFC 8489 §18.2 keeps free for demultiplexing (0x100–0xFFF). */
 const UNASSIGNED_METHOD = 0x05d;
 const FIRST_BYTE_BIT = 0x40;
 const COOKIE_HIGH = MAGIC_COOKIE >>> 16;
+const COOKIE_END = 8;
 
 export interface Undone {
   readonly arm: ArmName;
   /** Standard STUN again; its integrity fits the key. */
-  readonly message: Uint8Array;
+  readonly message: StunMessage;
   /** Which of the keys. */
   readonly keyIndex: number;
 }
@@ -23,12 +24,15 @@ export interface Undone {
  * integrity; a message that is no STUN comes back as it is.
  */
 export function mutate(arm: Arm, message: Uint8Array, key: Uint8Array): Uint8Array {
+  const { fields, changes = [] } = arm;
+  if (fields.length + changes.length === 0) return message;
   const parsed = parseStrict(message);
   if (!parsed.ok) return message;
-  const wire = arm.fields.includes('attributes')
+  const wire = fields.includes('attributes')
     ? signed({ ...parsed.message, attributes: [] }, { key })
-    : Uint8Array.from(message);
-  for (const field of arm.fields) CHANGES[field].apply(wire);
+    : new Uint8Array(message);
+  for (const field of fields) CHANGES[field].apply(wire);
+  for (const change of changes) applyBytes(change, wire);
   return wire;
 }
 
@@ -41,20 +45,73 @@ export function undo(wire: Uint8Array, keys: readonly Uint8Array[], arms: readon
   if (wire.length < HEADER_BYTES) return null;
   for (const arm of arms) {
     if (!arm.stun) continue;
-    const parsed = inverse(arm, wire);
-    if (!parsed || verifyFingerprint(parsed) === 'invalid') continue;
-    if (arm.fields.includes('attributes') !== isBare(parsed)) continue;
-    const keyIndex = keys.findIndex((key) => verifyIntegrity(parsed, key) === 'valid');
-    if (keyIndex >= 0) return { arm: arm.name, message: parsed.raw, keyIndex };
+    const undone = undoArm(arm, wire, keys);
+    if (undone) return undone;
   }
   return null;
 }
 
-function inverse(arm: Arm, wire: Uint8Array): StunMessage | null {
-  const message = Uint8Array.from(wire);
-  for (const field of arm.fields) if (!CHANGES[field].undo(message)) return null;
+/**
+ * As {@link undo}, for who knows no arms but the fields that an arm may change: what was changed can be read off the
+ * header, but for the fingerprint. `fields` in the order of `HEADER_FIELDS`.
+ */
+export function undoFields(
+  wire: Uint8Array,
+  keys: readonly Uint8Array[],
+): (Omit<Undone, 'arm'> & { readonly fields: readonly HeaderField[] }) | null {
+  if (wire.length < HEADER_BYTES) return null;
+  const seen = HEADER_FIELDS.filter((field) => READ_OFF.includes(field) && CHANGES[field].isMade(wire));
+  for (const more of [null, 'fingerprint', 'attributes'] as const) {
+    const fields = HEADER_FIELDS.filter((field) => seen.includes(field) || field === more);
+    const undone = undoArm({ name: '', stun: true, fields }, wire, keys);
+    if (undone) return { fields, message: undone.message, keyIndex: undone.keyIndex };
+  }
+  return null;
+}
+
+const READ_OFF: readonly HeaderField[] = ['first-byte', 'type', 'length', 'cookie'];
+
+function undoArm(arm: Arm, wire: Uint8Array, keys: readonly Uint8Array[]): Undone | null {
+  const parsed = inverse(arm, wire);
+  if (!parsed || verifyFingerprint(parsed) === 'invalid') return null;
+  if (arm.fields.includes('attributes') !== isBare(parsed)) return null;
+  const keyIndex = keys.findIndex((key) => verifyIntegrity(parsed, key) === 'valid');
+  return keyIndex >= 0 ? { arm: arm.name, message: parsed, keyIndex } : null;
+}
+
+function inverse({ fields, changes }: Arm, wire: Uint8Array): StunMessage | null {
+  const changed = changes ? withoutBytes(changes, wire) : wire;
+  if (!changed || !fields.every((field) => CHANGES[field].isMade(changed))) return null;
+  const message = new Uint8Array(changed);
+  for (const field of fields) CHANGES[field].undo(message);
   const parsed = parseStrict(message);
   return parsed.ok ? parsed.message : null;
+}
+
+/** As it was before its bytes were changed; `null` where they do not look so. */
+function withoutBytes(changes: readonly ByteChange[], wire: Uint8Array): Uint8Array | null {
+  const message = new Uint8Array(wire);
+  for (const { at, how, bytes } of changes.toReversed()) {
+    if (how === 'to' && bytes.some((byte, index) => message[at + index] !== byte)) return null;
+    if (how === 'to') for (let index = at; index < at + bytes.length; index += 1) restore(message, index);
+    else applyBytes({ at, how, bytes }, message);
+  }
+  return message;
+}
+
+function applyBytes({ at, how, bytes }: ByteChange, message: Uint8Array): void {
+  for (const [index, byte] of bytes.entries()) {
+    // What lies behind the end stays there: nothing is added to a message.
+    if (at + index < message.length) message[at + index] = how === 'xor' ? (message[at + index] ?? 0) ^ byte : byte;
+  }
+}
+
+/** The standard value of a byte of length or cookie. */
+function restore(message: Uint8Array, index: number): void {
+  const standard = new Uint8Array(COOKIE_END);
+  setUint16(standard, 2, message.length - HEADER_BYTES);
+  setUint32(standard, 4, MAGIC_COOKIE);
+  message[index] = standard[index] ?? 0;
 }
 
 /** Nothing but an integrity. */
@@ -62,10 +119,12 @@ function isBare({ attributes }: StunMessage): boolean {
   return attributes.length === 1 && attributes[0]?.type === ATTRIBUTES['MESSAGE-INTEGRITY'];
 }
 
-/** One change of bytes in place; `undo` is false where the bytes do not look as if it had been made. */
+/** One change of bytes in place, which leaves the bytes of the other changes alone. */
 interface FieldChange {
   readonly apply: (message: Uint8Array) => void;
-  readonly undo: (wire: Uint8Array) => boolean;
+  /** Whether the bytes look as if it had been made. */
+  readonly isMade: (wire: Uint8Array) => boolean;
+  readonly undo: (wire: Uint8Array) => void;
 }
 
 const CHANGES: Readonly<Record<HeaderField, FieldChange>> = {
@@ -73,53 +132,46 @@ const CHANGES: Readonly<Record<HeaderField, FieldChange>> = {
     apply: (message) => {
       message[0] = (message[0] ?? 0) | FIRST_BYTE_BIT;
     },
+    isMade: (wire) => (wire[0] ?? 0) >> 6 === 1,
     undo: (wire) => {
-      const first = wire[0] ?? 0;
-      wire[0] = first & ~FIRST_BYTE_BIT;
-      return first >> 6 === 1;
+      wire[0] = (wire[0] ?? 0) & ~FIRST_BYTE_BIT;
     },
   },
   type: {
     apply: (message) => {
-      const view = viewOf(message);
-      view.setUint16(0, withMethod(view.getUint16(0), UNASSIGNED_METHOD));
+      setUint16(message, 0, withMethod(uint16At(message, 0), UNASSIGNED_METHOD));
     },
+    // With the first byte's bit still set where that is changed too.
+    isMade: (wire) => decodeType(uint16At(wire, 0) & 0x3fff).method === UNASSIGNED_METHOD,
     undo: (wire) => {
-      const view = viewOf(wire);
-      // With the first byte's bit still set where that change is undone later.
-      const type = view.getUint16(0);
-      view.setUint16(0, withMethod(type, METHODS.Binding));
-      return decodeType(type & 0x3fff).method === UNASSIGNED_METHOD;
+      setUint16(wire, 0, withMethod(uint16At(wire, 0), METHODS.Binding));
     },
   },
   length: {
     apply: (message) => {
-      viewOf(message).setUint16(2, (message.length - HEADER_BYTES + 1) & 0xffff);
+      setUint16(message, 2, message.length - HEADER_BYTES + 1);
     },
+    isMade: (wire) => uint16At(wire, 2) === wire.length - HEADER_BYTES + 1,
     undo: (wire) => {
-      const view = viewOf(wire);
-      const length = view.getUint16(2);
-      view.setUint16(2, wire.length - HEADER_BYTES);
-      return length === wire.length - HEADER_BYTES + 1;
+      setUint16(wire, 2, wire.length - HEADER_BYTES);
     },
   },
   cookie: {
     apply: (message) => {
-      viewOf(message).setUint16(4, falseCookie(message));
+      setUint16(message, 4, falseCookie(message));
     },
+    isMade: (wire) => uint16At(wire, 4) === falseCookie(wire),
     undo: (wire) => {
-      const view = viewOf(wire);
-      const found = view.getUint16(4);
-      view.setUint16(4, COOKIE_HIGH);
-      return found === falseCookie(wire);
+      setUint16(wire, 4, COOKIE_HIGH);
     },
   },
   fingerprint: {
     apply: invertFingerprint,
+    isMade: hasFingerprint,
     undo: invertFingerprint,
   },
   // Cut off before these changes, and not to be restored: what is left is valid STUN as it is.
-  attributes: { apply: () => undefined, undo: () => true },
+  attributes: { apply: () => undefined, isMade: () => true, undo: () => undefined },
 };
 
 function withMethod(type: number, method: number): number {
@@ -128,17 +180,17 @@ function withMethod(type: number, method: number): number {
 
 /** Drawn from the transaction id, so that the receiver needs to be told nothing. Never the true cookie. */
 function falseCookie(message: Uint8Array): number {
-  const view = viewOf(message);
-  const drawn = view.getUint16(8) ^ view.getUint16(14) ^ 0x9d3b;
+  const drawn = uint16At(message, 8) ^ uint16At(message, 14) ^ 0x9d3b;
   return drawn === COOKIE_HIGH ? drawn ^ 0xffff : drawn;
 }
 
-/** Inverts a fingerprint at the end of the message; false where there is none. */
-function invertFingerprint(message: Uint8Array): boolean {
+/** At the end of the message. */
+function hasFingerprint(message: Uint8Array): boolean {
   const at = message.length - 8;
-  if (at < HEADER_BYTES) return false;
-  const view = viewOf(message);
-  if (view.getUint16(at) !== ATTRIBUTES.FINGERPRINT || view.getUint16(at + 2) !== 4) return false;
-  view.setUint32(at + 4, ~view.getUint32(at + 4));
-  return true;
+  return at >= HEADER_BYTES && uint16At(message, at) === ATTRIBUTES.FINGERPRINT && uint16At(message, at + 2) === 4;
+}
+
+function invertFingerprint(message: Uint8Array): void {
+  const at = message.length - 4;
+  if (hasFingerprint(message)) setUint32(message, at, ~uint32At(message, at));
 }

@@ -9,6 +9,7 @@ export const ARM_NAMES = [
   'stun~attributes',
   'stun~40~cookie',
   'dtls',
+  'quic',
 ] as const;
 
 /** An arm: one kind of packet that is tried. Users add arms of their own, so it is an open set of strings. */

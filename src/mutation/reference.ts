@@ -1,5 +1,5 @@
-import { addressBytes, formatAddressBytes, type TransportAddress, transportAddress } from '../base/address.js';
-import { concatBytes, fromHex, toHex, utf8Bytes, viewOf } from '../base/bytes.js';
+import { addressBytes, type TransportAddress, transportAddressOf } from '../base/address.js';
+import { concatBytes, fromHex, setUint16, setUint32, toHex, uint16At, utf8Bytes } from '../base/bytes.js';
 import type { Random } from '../base/random.js';
 import {
   addressAttribute,
@@ -10,19 +10,29 @@ import {
   readAddress,
   readChangeRequest,
   readMappedAddress,
+  readUint32,
+  uint32Attribute,
   unknownAttributes,
   unknownAttributesAttribute,
   xorMappedAddress,
 } from '../stun/attributes.js';
-import { signed } from '../stun/integrity.js';
-import { encodeMessage, type NewAttribute, parseStrict, type StunMessage, transactionKey } from '../stun/message.js';
+import { signed, verifyFingerprint } from '../stun/integrity.js';
+import {
+  attributeBytes,
+  encodeMessage,
+  type NewAttribute,
+  parseStrict,
+  type StunMessage,
+  transactionKey,
+} from '../stun/message.js';
 import { ATTRIBUTES, HEADER_BYTES, METHODS, TRANSACTION_ID_BYTES } from '../stun/registry.js';
-import { type Arm, findArm } from './arm.js';
+import { type Arm, ARMS, sameFields } from './arm.js';
 import { checkLike } from './check.js';
-import { mutate, undo } from './header.js';
+import { mutate, undo, undoFields } from './header.js';
 import { type ArmName, PLAIN_ARM } from './names.js';
+import { type ArmRegistry, BUILT_IN } from './registry.js';
 import { hmac, seal, sealedId, unseal } from './sealed.js';
-import { SHAPES } from './shape.js';
+import { PREFIX_BYTES, prefixShape, type Shape, SHAPES } from './shape.js';
 
 /** A reference shares no secret with its clients, so anybody may know this: it tells arms apart, it proves nothing. */
 const PUBLISHED = utf8Bytes('icepath reference host, published key');
@@ -34,7 +44,17 @@ const KEY = keyFor(0);
 /** So long that every arm's answer, with three IPv6 addresses, is no longer; the ClientHello decides. */
 export const REFERENCE_BYTES = 160;
 
+/**
+ * Asks for a second answer after so many seconds of silence, and says in an answer that it will come, or (0) that this
+ * is it. In no registry; comprehension-optional, so that other servers pass over it.
+ */
+const ANSWER_AFTER = 0xff7e;
+/** The longest silence that a reference keeps. */
+export const MOST_SECONDS = 300;
+
 const BARE_ARM: ArmName = 'stun~attributes';
+/** All arms of users that are not STUN. */
+const PREFIXED: ArmName = 'prefixed';
 const UNCHANGED: Change = { address: false, port: false };
 
 /** In the sealed body: flags, counter, nonce. */
@@ -51,10 +71,14 @@ export interface ReferenceRequest {
   readonly id: string;
   readonly change: Change;
   readonly lengthBytes: number;
+  /** The second answer is wanted so much later; `null`: one answer. Both together are no longer than the request. */
+  readonly afterSeconds: number | null;
   /** From an icepath; false for anybody's STUN or NAT behaviour discovery (RFC 8489, RFC 5780). */
   readonly authentic: boolean;
   /** Attributes that a stranger wants understood and are not. */
   readonly unknown: readonly number[];
+  /** A user's arm, as far as it can be read off the packet; its name cannot. */
+  readonly own?: Arm;
 }
 
 export interface ReferenceAnswer {
@@ -63,6 +87,23 @@ export interface ReferenceAnswer {
   readonly mapped: TransportAddress;
   readonly origin: TransportAddress | null;
   readonly other: TransportAddress | null;
+  /** That a second answer follows after so many seconds; 0: this is it; `null`: there is no second. */
+  readonly afterSeconds: number | null;
+  /** The reference vouches for it: nobody on the way wrote into it. An ordinary STUN server never does. */
+  readonly signed: boolean;
+}
+
+/** Whether a second, late answer can be asked for in this arm. */
+export function canAnswerLate(arm: ArmName): boolean {
+  return BUILT_IN.find(arm)?.stun === true && arm !== BARE_ARM;
+}
+
+/**
+ * Whether a reference can be asked in this arm. It is told of no arm: it reads off a packet which fields of STUN were
+ * changed, and looks for a body behind a few first bytes. Other changed bytes it cannot undo.
+ */
+export function isAnswerable({ stun, fields, changes = [] }: Arm): boolean {
+  return !stun || (changes.length === 0 && (fields.length === 1 || !fields.includes('attributes')));
 }
 
 /**
@@ -78,32 +119,39 @@ export function buildReferenceRequest(
     readonly random: Random;
     readonly lengthBytes?: number;
     readonly change?: Change;
+    readonly arms?: ArmRegistry;
+    /** Only in an arm that {@link canAnswerLate}; the request is twice as long then. */
+    readonly afterSeconds?: number;
   },
 ): { readonly id: string; readonly bytes: Uint8Array } {
-  const { counter, nonce, random, change = UNCHANGED } = options;
-  const lengthBytes = Math.max(REFERENCE_BYTES, options.lengthBytes ?? 0);
+  const { counter, nonce, random, change = UNCHANGED, arms = BUILT_IN, afterSeconds } = options;
+  const known = arms.find(arm);
+  const leastBytes = afterSeconds === undefined ? REFERENCE_BYTES : 2 * REFERENCE_BYTES;
+  const lengthBytes = Math.max(leastBytes, options.lengthBytes ?? known?.lengthBytes ?? 0);
   const body = new Uint8Array(REQUEST_BODY_BYTES);
   body[0] = flagsOf(change);
-  viewOf(body).setUint32(1, counter);
+  setUint32(body, 1, counter);
   body.set(nonce.subarray(0, 8), 5);
 
-  const stun = findArm(arm);
-  if (stun?.stun) {
-    const id = hmac(KEY, utf8Bytes(requestLabel(arm)), body).subarray(0, TRANSACTION_ID_BYTES);
-    const more = change.address || change.port ? [changeRequest(change)] : [];
+  if (known?.stun) {
+    const id = hmac(KEY, requestLabel(arm), body).subarray(0, TRANSACTION_ID_BYTES);
+    const more = [
+      ...(change.address || change.port ? [changeRequest(change)] : []),
+      ...(afterSeconds === undefined ? [] : [uint32Attribute(ANSWER_AFTER, afterSeconds)]),
+    ];
     const key = arm === BARE_ARM ? keyFor(flagsOf(change)) : KEY;
-    return { id: toHex(id), bytes: mutate(stun, checkLike(id, { key, lengthBytes, random, more }), key) };
+    return { id: toHex(id), bytes: mutate(known, checkLike(id, { key, lengthBytes, random, more }), key) };
   }
-  const shape = SHAPES.find((one) => one.arm === arm);
+  const shape = arms.shapeOf(arm);
   if (!shape) throw new RangeError(`no arm ${arm}`);
-  const sealed = seal(KEY, requestLabel(arm), body);
+  const sealed = seal(KEY, requestLabel(nameToReference(shape)), body);
   return { id: sealedId(sealed), bytes: shape.wrap(sealed, lengthBytes, random) };
 }
 
 /** Any arm's request, or a stranger's Binding request; `null` for everything else, answers included. */
 export function recogniseReferenceRequest(wire: Uint8Array): ReferenceRequest | null {
   const lengthBytes = wire.length;
-  const common = { lengthBytes, authentic: true, unknown: [] };
+  const common = { lengthBytes, afterSeconds: null, authentic: true, unknown: [] };
   if (lengthBytes >= REFERENCE_BYTES) {
     for (const { arm, unwrap } of SHAPES) {
       const sealed = unwrap(wire);
@@ -111,17 +159,47 @@ export function recogniseReferenceRequest(wire: Uint8Array): ReferenceRequest | 
       if (body) return { ...common, arm, id: sealedId(sealed), change: changeOf(body[0] ?? 0) };
     }
   }
-  const undone = undo(wire, KEYS);
-  const message = bindingIn(undone?.message ?? wire, 'request');
+  const undone = undoAny(wire);
+  const prefixed = undone || lengthBytes < REFERENCE_BYTES ? null : behindPrefix(wire);
+  if (prefixed) return { ...common, ...prefixed };
+  const message = binding(undone?.message ?? stunIn(wire), 'request');
   if (!message) return null;
   const id = transactionKey(message.transactionId);
   const change = readChangeRequest(message) ?? UNCHANGED;
   if (undone?.arm === BARE_ARM) return { ...common, arm: undone.arm, id, change: changeOf(undone.keyIndex) };
-  if (undone && lengthBytes >= REFERENCE_BYTES) return { ...common, arm: undone.arm, id, change };
+  if (undone && lengthBytes >= REFERENCE_BYTES) {
+    const after = lengthBytes >= 2 * REFERENCE_BYTES ? (readUint32(message, ANSWER_AFTER) ?? 0) : 0;
+    const afterSeconds = after > 0 && after <= MOST_SECONDS ? after : null;
+    return { ...common, arm: undone.arm, id, change, afterSeconds, ...(undone.own && { own: undone.own }) };
+  }
   // A mutated one that is too short to be answered in its arm is nobody's.
   if (undone && undone.arm !== PLAIN_ARM) return null;
   const unknown = unknownAttributes(message, UNDERSTOOD);
-  return { arm: PLAIN_ARM, id, change, lengthBytes, authentic: false, unknown };
+  return { ...common, arm: PLAIN_ARM, id, change, authentic: false, unknown };
+}
+
+/** A user's arm: some first bytes, then what looks random. */
+function behindPrefix(wire: Uint8Array): Pick<ReferenceRequest, 'arm' | 'id' | 'change' | 'own'> | null {
+  for (const at of PREFIX_BYTES) {
+    const sealed = wire.subarray(at);
+    const body = unseal(KEY, requestLabel(PREFIXED), sealed, REQUEST_BODY_BYTES);
+    const own: Arm = { name: PREFIXED, stun: false, fields: [], starts: wire.slice(0, at) };
+    if (body) return { arm: PREFIXED, id: sealedId(sealed), change: changeOf(body[0] ?? 0), own };
+  }
+  return null;
+}
+
+/** Whatever fields were changed; attributes dropped together with another change are nobody's. */
+function undoAny(
+  wire: Uint8Array,
+): { readonly arm: ArmName; readonly message: StunMessage; readonly keyIndex: number; readonly own?: Arm } | null {
+  const undone = undoFields(wire, KEYS);
+  if (!undone) return null;
+  const { fields, message, keyIndex } = undone;
+  const known = ARMS.find((arm) => arm.stun && sameFields(arm.fields, fields));
+  if (known) return { arm: known.name, message, keyIndex };
+  const own: Arm = { name: [PLAIN_ARM, ...fields].join('~'), stun: true, fields };
+  return isAnswerable(own) ? { arm: own.name, message, keyIndex, own } : null;
 }
 
 /** What a stranger's request may carry that a reference understands, or may pass over. */
@@ -147,10 +225,13 @@ export function buildReferenceAnswer(
     readonly origin: TransportAddress | null;
     readonly other: TransportAddress | null;
     readonly random: Random;
+    /** To a request that asks for a second answer: that it will come after so long; 0: this is it; else `null`. */
+    readonly afterSeconds?: number | null;
   },
 ): Uint8Array {
-  const { mapped, origin, other, random } = options;
-  const shape = SHAPES.find((one) => one.arm === request.arm);
+  const { mapped, origin, other, random, afterSeconds = null } = options;
+  const starts = request.own?.starts;
+  const shape = starts ? prefixShape(PREFIXED, starts) : BUILT_IN.shapeOf(request.arm);
   if (shape) {
     const body = concatBytes(fromHex(request.id), ...[mapped, origin, other].map(packedAddress));
     return shape.wrap(seal(KEY, answerLabel(request.arm), body), request.lengthBytes, random);
@@ -166,31 +247,29 @@ export function buildReferenceAnswer(
     ...(origin ? [addressAttribute(ATTRIBUTES['RESPONSE-ORIGIN'], origin)] : []),
     ...(other ? [addressAttribute(ATTRIBUTES['OTHER-ADDRESS'], other)] : []),
   ];
-  const arm = findArm(request.arm);
+  const arm = request.own ?? BUILT_IN.find(request.arm);
   if (!request.authentic || !arm || request.arm === BARE_ARM) {
-    const room = request.authentic ? 0 : request.lengthBytes - HEADER_BYTES - lengthOf(required);
+    const room = request.authentic ? 0 : request.lengthBytes - HEADER_BYTES - attributeBytes(required);
     return encodeMessage({ ...answer, class: 'success', attributes: [required, ...fitting(wished, room)] });
   }
-  return signedAnswer(arm, { ...answer, class: 'success', attributes: [required, ...wished] }, request.lengthBytes);
+  const late = afterSeconds === null ? [] : [uint32Attribute(ANSWER_AFTER, afterSeconds)];
+  const lengthBytes = request.afterSeconds === null ? request.lengthBytes : request.lengthBytes >> 1;
+  return signedAnswer(arm, { ...answer, class: 'success', attributes: [required, ...wished, ...late] }, lengthBytes);
 }
 
 /** Padded to the length of its request, so that both directions have packets of one size. */
 function signedAnswer(arm: Arm, answer: Parameters<typeof signed>[0], lengthBytes: number): Uint8Array {
-  const used = answer.attributes.reduce((sum, attribute) => sum + lengthOf(attribute), HEADER_BYTES);
+  const used = answer.attributes.reduce((sum, attribute) => sum + attributeBytes(attribute), HEADER_BYTES);
   const room = lengthBytes - used - INTEGRITY_AND_FINGERPRINT_BYTES;
   const attributes = room < 4 ? answer.attributes : [...answer.attributes, padding(room - 4)];
   return mutate(arm, signed({ ...answer, attributes }, { key: KEY, fingerprint: true }), KEY);
 }
 
-function lengthOf({ value }: NewAttribute): number {
-  return 4 + ((value.length + 3) & ~3);
-}
-
 function fitting(attributes: readonly NewAttribute[], roomBytes: number): NewAttribute[] {
   let left = roomBytes;
   return attributes.filter((attribute) => {
-    if (lengthOf(attribute) > left) return false;
-    left -= lengthOf(attribute);
+    if (attributeBytes(attribute) > left) return false;
+    left -= attributeBytes(attribute);
     return true;
   });
 }
@@ -202,14 +281,16 @@ function fitting(attributes: readonly NewAttribute[], roomBytes: number): NewAtt
 export function recogniseReferenceAnswer(
   wire: Uint8Array,
   expected: (id: string) => ArmName | undefined,
+  arms: ArmRegistry = BUILT_IN,
 ): ReferenceAnswer | null {
-  for (const { arm, unwrap } of SHAPES) {
-    const sealed = unwrap(wire);
-    const body = sealed && unseal(KEY, answerLabel(arm), sealed, ANSWER_BODY_BYTES);
-    if (body) return sealedAnswer(arm, body, expected);
+  for (const shape of arms.shapes) {
+    const sealed = shape.unwrap(wire);
+    const body = sealed && unseal(KEY, answerLabel(nameToReference(shape)), sealed, ANSWER_BODY_BYTES);
+    const answer = body && sealedAnswer(shape.arm, body, expected);
+    if (answer) return answer;
   }
-  const undone = undo(wire, [KEY]);
-  const message = bindingIn(undone?.message ?? wire, 'success');
+  const undone = undo(wire, [KEY], arms.arms);
+  const message = binding(undone?.message ?? unsigned(stunIn(wire)), 'success');
   const mapped = message && readMappedAddress(message);
   if (!mapped) return null;
   const id = transactionKey(message.transactionId);
@@ -221,7 +302,24 @@ export function recogniseReferenceAnswer(
     ...{ id, arm, mapped },
     origin: readAddress(message, ATTRIBUTES['RESPONSE-ORIGIN']) ?? null,
     other: readAddress(message, ATTRIBUTES['OTHER-ADDRESS']) ?? null,
+    afterSeconds: undone ? (readUint32(message, ANSWER_AFTER) ?? null) : null,
+    signed: undone !== null,
   };
+}
+
+/** A signature that does not fit says that somebody on the way wrote into the answer, which may be the address itself. */
+function unsigned(message: StunMessage | null): StunMessage | null {
+  const isSigned = message?.attributes.some(({ type }) => type === ATTRIBUTES['MESSAGE-INTEGRITY']) === true;
+  return message && !isSigned && verifyFingerprint(message) !== 'invalid' ? message : null;
+}
+
+/**
+ * The request that an answer belongs to which no longer is what was answered: only its transaction id is believed.
+ * `null` for what is no STUN by its first bits.
+ */
+export function alteredAnswerId(wire: Uint8Array): string | null {
+  if (wire.length < HEADER_BYTES || (wire[0] ?? 0) >> 6 !== 0) return null;
+  return toHex(wire.subarray(HEADER_BYTES - TRANSACTION_ID_BYTES, HEADER_BYTES));
 }
 
 function sealedAnswer(
@@ -233,13 +331,16 @@ function sealedAnswer(
   const [mapped = null, origin = null, other = null] = [0, 1, 2].map((index) =>
     unpackedAddress(body.subarray(TRANSACTION_ID_BYTES + index * ADDRESS_BYTES)),
   );
-  return mapped && expected(id) === arm ? { id, arm, mapped, origin, other } : null;
+  return mapped && expected(id) === arm ? { id, arm, mapped, origin, other, afterSeconds: null, signed: true } : null;
 }
 
-function bindingIn(bytes: Uint8Array, wanted: 'request' | 'success'): StunMessage | null {
+function stunIn(bytes: Uint8Array): StunMessage | null {
   const parsed = parseStrict(bytes);
-  if (!parsed.ok || parsed.message.class !== wanted || parsed.message.method !== METHODS.Binding) return null;
-  return parsed.message;
+  return parsed.ok ? parsed.message : null;
+}
+
+function binding(message: StunMessage | null, wanted: 'request' | 'success'): StunMessage | null {
+  return message?.class === wanted && message.method === METHODS.Binding ? message : null;
 }
 
 function packedAddress(address: TransportAddress | null): Uint8Array {
@@ -247,7 +348,7 @@ function packedAddress(address: TransportAddress | null): Uint8Array {
   if (!address) return packed;
   const bytes = addressBytes(address.address);
   packed[0] = bytes.length;
-  viewOf(packed).setUint16(1, address.port);
+  setUint16(packed, 1, address.port);
   packed.set(bytes, 3);
   return packed;
 }
@@ -255,7 +356,7 @@ function packedAddress(address: TransportAddress | null): Uint8Array {
 function unpackedAddress(packed: Uint8Array): TransportAddress | null {
   const length = packed[0];
   if (length !== 4 && length !== 16) return null;
-  return transportAddress(formatAddressBytes(packed.subarray(3, 3 + length)), viewOf(packed).getUint16(1));
+  return transportAddressOf(packed.subarray(3, 3 + length), uint16At(packed, 1));
 }
 
 function keyFor(flags: number): Uint8Array {
@@ -268,6 +369,11 @@ function flagsOf({ address, port }: Change): number {
 
 function changeOf(flags: number): Change {
   return { address: (flags & 2) !== 0, port: (flags & 1) !== 0 };
+}
+
+/** A reference does not know what users call theirs. */
+function nameToReference({ arm }: Shape): ArmName {
+  return BUILT_IN.shapeOf(arm) ? arm : PREFIXED;
 }
 
 function requestLabel(arm: ArmName): string {

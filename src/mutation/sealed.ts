@@ -1,5 +1,5 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import { concatBytes, toHex, utf8Bytes, xorBytes } from '../base/bytes.js';
+import { createHmac, hash, timingSafeEqual } from 'node:crypto';
+import { concatBytes, setUint32, toHex, xorBytes } from '../base/bytes.js';
 import { TRANSACTION_ID_BYTES } from '../stun/registry.js';
 
 /**
@@ -8,15 +8,31 @@ import { TRANSACTION_ID_BYTES } from '../stun/registry.js';
  * memory to know it.
  */
 const TAG_BYTES = 16;
+/** Of {@link maskOf}. */
+const MASK_BYTES = 64;
 
-export function hmac(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
-  return createHmac('sha256', key)
-    .update(concatBytes(...parts))
-    .digest();
+/** Over the parts one behind the other; text in UTF-8. */
+export function hmac(key: Uint8Array, ...parts: readonly (Uint8Array | string)[]): Uint8Array {
+  const mac = createHmac('sha256', key);
+  for (const part of parts) mac.update(part);
+  return mac.digest();
+}
+
+/**
+ * The `block`th {@link MASK_BYTES} that nobody foretells without the key: BLAKE2b-512 (RFC 7693) of key, `what` and
+ * block. It cannot be extended, so that a key in front of a text of known length is enough; and there is one for each
+ * packet that is looked at, where node:crypto's HMAC takes more than twice as long.
+ */
+export function maskOf(key: Uint8Array, what: Uint8Array, block: number): Uint8Array {
+  const input = new Uint8Array(key.length + what.length + 4);
+  input.set(key);
+  input.set(what, key.length);
+  setUint32(input, key.length + what.length, block);
+  return hash('blake2b512', input, 'buffer');
 }
 
 export function seal(key: Uint8Array, label: string, body: Uint8Array): Uint8Array {
-  const tag = hmac(key, utf8Bytes(label), body).subarray(0, TAG_BYTES);
+  const tag = hmac(key, label, body).subarray(0, TAG_BYTES);
   return concatBytes(tag, xorBytes(body, keystream(key, tag, body.length)));
 }
 
@@ -25,7 +41,7 @@ export function unseal(key: Uint8Array, label: string, bytes: Uint8Array, bodyBy
   if (bytes.length < TAG_BYTES + bodyBytes) return null;
   const tag = bytes.subarray(0, TAG_BYTES);
   const body = xorBytes(bytes.subarray(TAG_BYTES, TAG_BYTES + bodyBytes), keystream(key, tag, bodyBytes));
-  const expected = hmac(key, utf8Bytes(label), body).subarray(0, TAG_BYTES);
+  const expected = hmac(key, label, body).subarray(0, TAG_BYTES);
   return timingSafeEqual(tag, expected) ? body : null;
 }
 
@@ -35,8 +51,12 @@ export function sealedId(sealed: Uint8Array): string {
 }
 
 function keystream(key: Uint8Array, tag: Uint8Array, length: number): Uint8Array {
-  const blocks = Array.from({ length: Math.ceil(length / 32) }, (_, block) =>
-    hmac(key, utf8Bytes('icepath mask'), tag, Uint8Array.of(block)),
-  );
-  return concatBytes(...blocks).subarray(0, length);
+  const first = maskOf(key, tag, 0);
+  if (length <= MASK_BYTES) return first.subarray(0, length);
+  const stream = new Uint8Array(length);
+  stream.set(first);
+  for (let offset = MASK_BYTES; offset < length; offset += MASK_BYTES) {
+    stream.set(maskOf(key, tag, offset / MASK_BYTES).subarray(0, length - offset), offset);
+  }
+  return stream;
 }

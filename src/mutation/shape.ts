@@ -1,6 +1,7 @@
 import type { Random } from '../base/random.js';
 import { clientHello, sealedInClientHello } from './dtls.js';
 import { CONTROL_ARM, type ArmName } from './names.js';
+import { quicInitial, sealedInInitial } from './quic-initial.js';
 
 /** Where an arm that is not STUN has its sealed body (`sealed.ts`). */
 export interface Shape {
@@ -30,4 +31,23 @@ export const SHAPES: readonly Shape[] = [
     unwrap: (wire) => (wire[0] === controlFirstByte(wire[0] ?? 0) ? wire.subarray(RANDOM_BODY_AT) : null),
   },
   { arm: 'dtls', wrap: clientHello, unwrap: sealedInClientHello },
+  { arm: 'quic', wrap: quicInitial, unwrap: sealedInInitial },
 ];
+
+/** Places at which a body behind a user's first bytes may begin: a reference, which is not told of them, looks at each. */
+export const PREFIX_BYTES = [4, 8, 12] as const;
+
+/** What begins with bytes of a user, then looks random; the body begins at the next of {@link PREFIX_BYTES}. */
+export function prefixShape(arm: ArmName, starts: Uint8Array): Shape {
+  const bodyAt = PREFIX_BYTES.find((at) => at >= starts.length) ?? starts.length;
+  return {
+    arm,
+    wrap: (sealed, lengthBytes, random) => {
+      const wire = random.bytes(Math.max(lengthBytes, bodyAt + sealed.length));
+      wire.set(starts);
+      wire.set(sealed, bodyAt);
+      return wire;
+    },
+    unwrap: (wire) => (starts.every((byte, index) => wire[index] === byte) ? wire.subarray(bodyAt) : null),
+  };
+}

@@ -1,4 +1,5 @@
-import { createHash, KeyObject, webcrypto } from 'node:crypto';
+import { KeyObject, webcrypto } from 'node:crypto';
+import { fingerprintOf } from '../quic/tls/certificates.js';
 
 /** A key and its certificate; the far end knows it by the fingerprint and by nothing else. */
 export interface Identity {
@@ -8,10 +9,6 @@ export interface Identity {
   readonly certificate: string;
   /** SHA-256 of the certificate in DER. */
   readonly fingerprint: Uint8Array;
-}
-
-export function fingerprintOf(der: Uint8Array): Uint8Array {
-  return new Uint8Array(createHash('sha256').update(der).digest());
 }
 
 const ECDSA = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };

@@ -4,10 +4,12 @@ import type { Ms } from '../base/time.js';
 import { ControlChannel, type Keepalive } from '../control/channel.js';
 import { controlError, type ControlCode } from '../control/errors.js';
 import type { Invite, InviteAddress } from '../control/invite.js';
+import { roomOf } from '../control/rendezvous.js';
 import { createIdentity, type Identity } from './certificate.js';
-import { ControlConnection } from './control-connection.js';
+import { ControlConnection, isDamage } from './control-connection.js';
 import type { ControlPort } from './control-port.js';
-import { bindingOf, connectTls } from './tls.js';
+import { bindingOf, connectTls, connectTlsOver } from './tls.js';
+import { meetAt } from './web-socket.js';
 
 export interface ConnectOptions {
   /** For all addresses together. */
@@ -26,7 +28,15 @@ const TELLING: readonly ControlCode[] = [
   'control-refused',
   'control-wrong-fingerprint',
   'control-protocol',
+  'rendezvous-tampered',
+  'rendezvous-cut',
   'control-closed',
+  'rendezvous-no-server',
+  'rendezvous-full',
+  'rendezvous-protocol',
+  'rendezvous-certificate',
+  'rendezvous-not-one',
+  'rendezvous-unreachable',
   'control-not-icepath',
   'control-connection-refused',
   'control-timeout',
@@ -34,10 +44,21 @@ const TELLING: readonly ControlCode[] = [
   'control-name-unknown',
 ];
 
+/** Where a server may be met: at an address of its own, or at the rendezvous of this URL. */
+type Place = InviteAddress | string;
+
+/** So many addresses of the server are tried before its rendezvous, which is the longer way. */
+const BEFORE_RENDEZVOUS = 4;
+
+function placesOf({ addresses, rendezvous }: Invite): Place[] {
+  const last = rendezvous === undefined ? [] : [rendezvous];
+  return [...addresses.slice(0, BEFORE_RENDEZVOUS), ...last, ...addresses.slice(BEFORE_RENDEZVOUS)];
+}
+
 interface Failure {
   readonly code: ControlCode;
   readonly reason: string;
-  readonly address: InviteAddress;
+  readonly place: Place;
 }
 
 /**
@@ -47,8 +68,8 @@ interface Failure {
 export async function connectControl(invite: Invite, options: ConnectOptions): Promise<ControlPort> {
   const identity = options.identity ?? (await createIdentity());
   return new Promise((resolve, reject) => {
-    const waiting = [...invite.addresses];
-    const attempts = new Map<InviteAddress, Attempt>();
+    const waiting = placesOf(invite);
+    const attempts = new Map<Place, Attempt>();
     const failures: Failure[] = [];
     let stagger: NodeJS.Timeout | undefined;
     const settle = (): void => {
@@ -59,7 +80,7 @@ export async function connectControl(invite: Invite, options: ConnectOptions): P
     };
     const fail = (failure: Failure): void => {
       failures.push(failure);
-      attempts.delete(failure.address);
+      attempts.delete(failure.place);
       if (waiting.length > 0) next();
       else if (attempts.size === 0) {
         settle();
@@ -68,63 +89,99 @@ export async function connectControl(invite: Invite, options: ConnectOptions): P
     };
     const next = (): void => {
       clearTimeout(stagger);
-      const address = waiting.shift();
-      if (!address) return;
-      const attempt = new Attempt(invite, address, identity, options.keepalive, {
+      const place = waiting.shift();
+      if (place === undefined) return;
+      const attempt = new Attempt(invite, place, identity, options.keepalive, {
         won: (port) => {
-          attempts.delete(address);
+          attempts.delete(place);
           settle();
           resolve(port);
         },
         failed: (code, reason) => {
-          if (attempts.has(address)) fail({ code, reason, address });
+          if (attempts.has(place)) fail({ code, reason, place });
         },
       });
-      attempts.set(address, attempt);
+      attempts.set(place, attempt);
       stagger = setTimeout(next, STAGGER_MS);
     };
     const limit = setTimeout(() => {
       waiting.length = 0;
       const seconds = String(options.timeoutMs / 1000);
-      for (const address of [...attempts.keys()]) {
-        attempts.get(address)?.abandon();
-        fail({ code: 'control-timeout', reason: `No answer within ${seconds} s.`, address });
+      for (const place of [...attempts.keys()]) {
+        attempts.get(place)?.abandon();
+        fail({ code: 'control-timeout', reason: `No answer within ${seconds} s.`, place });
       }
     }, options.timeoutMs);
     next();
   });
 }
 
-/** One address of the invite, up to authentication. */
+interface AttemptResult {
+  readonly won: (port: ControlPort) => void;
+  readonly failed: (code: ControlCode, reason: string) => void;
+}
+
+/** One place of the invite, up to authentication. */
 class Attempt {
-  readonly #socket: TLSSocket;
+  readonly #invite: Invite;
+  readonly #identity: Identity;
+  readonly #keepalive: Keepalive | undefined;
+  readonly #result: AttemptResult;
+  #abandon: () => void = () => undefined;
 
   constructor(
     invite: Invite,
-    { host, port }: InviteAddress,
+    place: Place,
     identity: Identity,
     keepalive: Keepalive | undefined,
-    result: { readonly won: (port: ControlPort) => void; readonly failed: (code: ControlCode, reason: string) => void },
+    result: AttemptResult,
   ) {
-    const socket = (this.#socket = connectTls(identity, host, port));
+    this.#invite = invite;
+    this.#identity = identity;
+    this.#keepalive = keepalive;
+    this.#result = result;
+    if (typeof place !== 'string') {
+      this.#secure(connectTls(identity, place.host, place.port), null);
+      return;
+    }
+    const hello = { type: 'join', room: roomOf(invite.secret) } as const;
+    const meeting = meetAt(place, hello, {
+      joined: (stream) => {
+        this.#secure(connectTlsOver(identity, stream), place);
+      },
+      failed: result.failed,
+    });
+    this.#abandon = () => {
+      meeting.abandon();
+    };
+  }
+
+  abandon(): void {
+    this.#abandon();
+  }
+
+  #secure(socket: TLSSocket, via: string | null): void {
+    const result = this.#result;
+    this.#abandon = () => socket.destroy();
     const broken = (error: Error): void => {
-      const { code, reason } = connectFailure(errorCode(error));
+      const { code, reason } = via === null ? connectFailure(errorCode(error)) : carriedFailure(error);
       result.failed(code, reason);
     };
     const ended = (): void => {
-      result.failed('control-not-icepath', 'The connection ended before TLS was up.');
+      result.failed(via === null ? 'control-not-icepath' : 'rendezvous-cut', 'The connection ended before TLS was up.');
     };
     socket.on('error', broken);
     socket.on('close', ended);
     socket.once('secureConnect', () => {
       socket.off('error', broken).off('close', ended);
-      const binding = bindingOf(socket, 'client', identity);
+      const binding = bindingOf(socket, 'client', this.#identity);
       if (!binding) {
         socket.on('error', () => undefined).destroy();
         result.failed('control-not-icepath', 'A TLS server answers there that is not icepath.');
         return;
       }
-      const { secret, fingerprint } = invite;
+      const { secret, fingerprint } = this.#invite;
+      const keepalive = this.#keepalive;
       const channel = new ControlChannel({
         role: 'client',
         secret,
@@ -132,18 +189,23 @@ class Attempt {
         fingerprint,
         ...(keepalive && { keepalive }),
       });
-      new ControlConnection(socket, channel, {
+      const events = {
         authenticated: result.won,
-        ended: (code, reason) => {
+        ended: (code: ControlCode | null, reason: string): void => {
           if (code !== null) result.failed(code, reason);
         },
-      });
+      };
+      new ControlConnection(socket, channel, events, via);
     });
   }
+}
 
-  abandon(): void {
-    this.#socket.destroy();
-  }
+/** Of a TLS handshake that a rendezvous carries. */
+function carriedFailure(error: Error): { code: ControlCode; reason: string } {
+  const detail = errorCode(error);
+  return isDamage(error)
+    ? { code: 'rendezvous-tampered', reason: `What the server sent did not arrive as it was (${detail}).` }
+    : { code: 'rendezvous-cut', reason: `The connection through it ended before TLS was up (${detail}).` };
 }
 
 function connectFailure(code: string): { code: ControlCode; reason: string } {
@@ -171,8 +233,9 @@ function connectFailure(code: string): { code: ControlCode; reason: string } {
 function bestOf(failures: readonly Failure[]): Error {
   const best = [...failures].sort((left, right) => TELLING.indexOf(left.code) - TELLING.indexOf(right.code))[0];
   const places = new Map<string, string[]>();
-  for (const { address, reason } of failures) {
-    places.set(reason, [...(places.get(reason) ?? []), `${address.host} port ${String(address.port)}`]);
+  for (const { place, reason } of failures) {
+    const name = typeof place === 'string' ? `the rendezvous ${place}` : `${place.host} port ${String(place.port)}`;
+    places.set(reason, [...(places.get(reason) ?? []), name]);
   }
   const lines = [...places].map(([reason, at]) => `${at.join(', ')}: ${reason}`);
   return controlError(best?.code ?? 'control-unreachable', `No control channel to the server. ${lines.join(' ')}`);

@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import type { TLSSocket } from 'node:tls';
 import { formatTransportAddress, transportAddress } from '../base/address.js';
-import { errorCode } from '../base/errors.js';
+import { errorCode, type IcepathError } from '../base/errors.js';
 import { drain, Queue } from '../base/machine.js';
 import { NEVER } from '../base/time.js';
 import type { ControlChannel, ControlInput } from '../control/channel.js';
-import type { ControlCode } from '../control/errors.js';
+import { controlError, type ControlCode } from '../control/errors.js';
 import type { ControlPort } from './control-port.js';
 
 /** What one side holds for the other before it gives up: written and not taken, or received and not fetched. */
@@ -19,9 +19,14 @@ export interface ConnectionEvents {
   readonly ended: (code: ControlCode | null, reason: string) => void;
 }
 
-/** Pumps a control channel over a TLS connection that is up. */
+/**
+ * Pumps a control channel over a TLS connection that is up. `via`: the URL of the rendezvous that carries it, which can
+ * change and hold back what it likes; TLS tells the one, the goodbye that is missing the other.
+ */
 export class ControlConnection implements ControlPort {
   readonly peerAddress: string;
+  failure: IcepathError | null = null;
+  readonly #via: string | null;
   readonly #socket: TLSSocket;
   readonly #channel: ControlChannel;
   readonly #events: ConnectionEvents;
@@ -33,21 +38,27 @@ export class ControlConnection implements ControlPort {
   #onMessage: ControlPort['onMessage'] = null;
   #onLost: ControlPort['onLost'] = null;
 
-  constructor(socket: TLSSocket, channel: ControlChannel, events: ConnectionEvents) {
+  constructor(socket: TLSSocket, channel: ControlChannel, events: ConnectionEvents, via: string | null = null) {
+    this.#via = via;
     this.#socket = socket;
     this.#channel = channel;
     this.#events = events;
-    this.peerAddress = peerAddressOf(socket);
+    this.peerAddress = via === null ? peerAddressOf(socket) : `through ${via}`;
     socket.setNoDelay(true);
     socket.on('data', (bytes: Buffer) => {
       this.#handle({ type: 'bytes', bytes });
     });
-    let reason = 'The connection to the far end has ended.';
+    let code: ControlCode = via === null ? 'control-closed' : 'rendezvous-cut';
+    let reason =
+      via === null ? 'The connection to the far end has ended.' : 'It ended before the far end said goodbye.';
     socket.on('error', (error) => {
       reason = `The connection to the far end broke (${errorCode(error)}).`;
+      if (via === null || !isDamage(error)) return;
+      code = 'rendezvous-tampered';
+      reason = `What one end sent did not arrive at the other as it was (${errorCode(error)}).`;
     });
     const gone = (): void => {
-      this.#handle({ type: 'closed', code: 'control-closed', reason });
+      this.#handle({ type: 'closed', code, reason });
     };
     socket.on('end', gone);
     socket.on('close', gone);
@@ -114,8 +125,12 @@ export class ControlConnection implements ControlPort {
   #end(code: ControlCode | null, reason: string): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (code !== null) this.#lost = reason;
-    this.#events.ended(code, reason);
+    const told = code === null || this.#via === null ? reason : `Through the rendezvous ${this.#via}: ${reason}`;
+    if (code !== null) {
+      this.#lost = told;
+      if (this.#via !== null && code !== 'control-closed') this.failure = controlError(code, told);
+    }
+    this.#events.ended(code, told);
   }
 
   #bound(): void {
@@ -170,6 +185,11 @@ export class ControlConnection implements ControlPort {
       this.#onLost(reason);
     }
   }
+}
+
+/** What TLS says of records that are not those that were sent, one after the other; also the far end's alert of it. */
+export function isDamage(error: unknown): boolean {
+  return /^(ERR_SSL_|EPROTO$)/.test(errorCode(error));
 }
 
 /** `ADDRESS:PORT` of the far end, without an IPv4 address's IPv6 clothes. */

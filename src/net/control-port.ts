@@ -1,7 +1,11 @@
+import type { IcepathError } from '../base/errors.js';
+
 /** One authenticated far end, as the session's driver sees it: messages in both directions until one side ends. */
 export interface ControlPort {
   /** The far end's address on the control channel, `ADDRESS:PORT`: for people and logs. */
   readonly peerAddress: string;
+  /** What was wrong with the rendezvous that carried it, once it was lost; else nothing. */
+  readonly failure?: IcepathError | null;
   /** Takes a JSON object. After `close` or a loss it does nothing. */
   send(message: Readonly<Record<string, unknown>>): void;
   /** Lets what was already sent leave, then ends the connection. `onLost` is not called for it. */

@@ -1,20 +1,25 @@
 import { isIP, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { createServer, type Server } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { scopeOf } from '../base/address.js';
-import { errorCode, IcepathError } from '../base/errors.js';
+import { errorCode } from '../base/errors.js';
 import type { Ms } from '../base/time.js';
 import { ControlChannel, HANDSHAKE_MS, type Keepalive } from '../control/channel.js';
 import type { ControlCode } from '../control/errors.js';
 import { MAX_INVITE_ADDRESSES, type Invite } from '../control/invite.js';
 import { createIdentity, type Identity } from './certificate.js';
-import { ControlConnection, peerAddressOf } from './control-connection.js';
+import { ControlConnection, type ConnectionEvents, isDamage, peerAddressOf } from './control-connection.js';
 import type { ControlPort } from './control-port.js';
-import { bindingOf, tlsServerOptions } from './tls.js';
+import { listenError } from './listen-error.js';
+import { waitAtRendezvous } from './rendezvous-presence.js';
+import { acceptTlsOver, bindingOf, tlsServerOptions } from './tls.js';
 
 export interface ListenOptions {
-  /** `address` null: every address of the host, IPv6 and IPv4. `port` 0: any. */
-  readonly listen: { readonly address: string | null; readonly port: number };
+  /** `address` null: every address of the host, IPv6 and IPv4. `port` 0: any. `null`: clients come by the rendezvous. */
+  readonly listen: { readonly address: string | null; readonly port: number } | null;
+  /** Let clients come through this one: what `parseRendezvousUrl` gives. */
+  readonly rendezvous?: string;
   /** {@link Invite.secret}: 16 bytes from a cryptographic source. */
   readonly secret: Uint8Array;
   readonly identity?: Identity;
@@ -26,6 +31,8 @@ export interface ListenOptions {
   readonly handshakeMs?: Ms;
   /** An authenticated client; the next can come once this one has ended. */
   readonly onPeer: (port: ControlPort) => void;
+  /** Clients cannot come through the rendezvous any more (`code` says why), or can again. */
+  readonly onRendezvous?: (code: ControlCode | null, reason: string) => void;
   /** Somebody was turned away: for the log. */
   readonly onRefused?: (peerAddress: string, code: ControlCode, reason: string) => void;
 }
@@ -39,7 +46,7 @@ export interface ControlServer {
 /** Who has not authenticated yet shares so many connections. */
 const MAX_STRANGERS = 16;
 
-/** Throws `IcepathError` `port-in-use`, `no-permission`, `address-not-local` or `cannot-listen`. */
+/** Throws `IcepathError` `port-in-use`, `no-permission`, `address-not-local`, `cannot-listen` or `rendezvous-…`. */
 export async function listenControl(options: ListenOptions): Promise<ControlServer> {
   const identity = options.identity ?? (await createIdentity());
   const handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
@@ -47,10 +54,13 @@ export async function listenControl(options: ListenOptions): Promise<ControlServ
   let current: ControlConnection | null = null;
   let admitted = 0;
 
-  const server = createServer(tlsServerOptions(identity, handshakeMs), (socket) => {
+  let attendance: { close(): void } | null = null;
+
+  const secured = (socket: TLSSocket, via: string | null, settled: () => void): void => {
     const binding = bindingOf(socket, 'server', identity);
     if (!binding) {
       options.onRefused?.(peerAddressOf(socket), 'control-not-icepath', 'A client showed no certificate.');
+      settled();
       socket.on('error', () => undefined);
       socket.destroy();
       return;
@@ -62,14 +72,15 @@ export async function listenControl(options: ListenOptions): Promise<ControlServ
       admit: () => current === null && !(options.once && admitted > 0),
       ...(options.keepalive && { keepalive: options.keepalive }),
     });
-    const connection = new ControlConnection(socket, channel, {
+    const events: ConnectionEvents = {
       authenticated: (port) => {
-        strangers.remove(socket);
+        settled();
         current = port;
         admitted += 1;
         options.onPeer(port);
       },
       ended: (code, reason) => {
+        settled();
         if (connection !== current) {
           if (code !== null) options.onRefused?.(connection.peerAddress, code, reason);
           return;
@@ -77,8 +88,16 @@ export async function listenControl(options: ListenOptions): Promise<ControlServ
         current = null;
         if (!options.once) return;
         server.close();
+        attendance?.close();
         strangers.removeAll();
       },
+    };
+    const connection: ControlConnection = new ControlConnection(socket, channel, events, via);
+  };
+
+  const server = createServer(tlsServerOptions(identity, handshakeMs), (socket) => {
+    secured(socket, null, () => {
+      strangers.remove(socket);
     });
   });
   server.on('connection', (socket: Socket) => {
@@ -93,13 +112,46 @@ export async function listenControl(options: ListenOptions): Promise<ControlServ
     socket.destroy();
   });
 
-  const port = await listen(server, options.listen.address, options.listen.port);
-  const { address } = options.listen;
-  const everywhere = address === null || (isIP(address) !== 0 && scopeOf(address) === 'unspecified');
-  const hosts = everywhere ? ownAddresses(server, options.loopback ?? false) : [address];
+  /** A client that a rendezvous brought: TLS inside of its stream, and the same rules. */
+  const receive = (stream: Duplex, url: string, release: () => void): void => {
+    const limit = setTimeout(() => stream.destroy(), 2 * handshakeMs);
+    const settled = (): void => {
+      clearTimeout(limit);
+      release();
+    };
+    stream.on('error', () => undefined);
+    acceptTlsOver(identity, stream, handshakeMs, {
+      secured: (socket) => {
+        secured(socket, url, settled);
+      },
+      failed: (error) => {
+        settled();
+        const code = isDamage(error) ? 'rendezvous-tampered' : 'rendezvous-cut';
+        options.onRefused?.(`through ${url}`, code, `A client's TLS handshake did not arrive (${errorCode(error)}).`);
+      },
+    });
+  };
+
+  const { listen: place, rendezvous } = options;
+  const port = place === null ? 0 : await listen(server, place.address, place.port);
+  if (rendezvous !== undefined) {
+    attendance = await waitAtRendezvous({
+      url: rendezvous,
+      secret: options.secret,
+      onVisitor: (stream, release) => {
+        receive(stream, rendezvous, release);
+      },
+      onChange: (code, reason) => options.onRendezvous?.(code, reason),
+      onMissed: (code, reason) => options.onRefused?.(`through ${rendezvous}`, code, reason),
+    }).catch((error: unknown) => {
+      server.close();
+      throw error;
+    });
+  }
   return {
     invite: {
-      addresses: hosts.slice(0, MAX_INVITE_ADDRESSES).map((host) => ({ host, port })),
+      addresses: place === null ? [] : hostsOf(server, place.address, options.loopback).map((host) => ({ host, port })),
+      ...(rendezvous !== undefined && { rendezvous }),
       secret: options.secret,
       fingerprint: identity.fingerprint,
     },
@@ -108,6 +160,7 @@ export async function listenControl(options: ListenOptions): Promise<ControlServ
         server.close(() => {
           resolve();
         });
+        attendance?.close();
         current?.close('The server ends.');
         strangers.removeAll();
       }),
@@ -186,41 +239,9 @@ async function listen(server: Server, address: string | null, port: number): Pro
   throw new RangeError('nothing to listen on');
 }
 
-function listenError(error: unknown, host: string, port: number): IcepathError {
-  const where = `${host} port ${String(port)}`;
-  const options = { cause: error };
-  switch (errorCode(error)) {
-    case 'EADDRINUSE':
-      return new IcepathError(
-        'port-in-use',
-        `Something else listens on ${where}.`,
-        'Choose another port with --listen, or end the program that has it.',
-        options,
-      );
-    case 'EACCES':
-      return new IcepathError(
-        'no-permission',
-        `This user may not listen on ${where}.`,
-        'Choose a port from 1024 up with --listen.',
-        options,
-      );
-    case 'EADDRNOTAVAIL':
-    case 'EAFNOSUPPORT':
-    case 'ENOTFOUND':
-      return new IcepathError(
-        'address-not-local',
-        `${host} is not an address of this host.`,
-        'Take one of the addresses that `icepath interfaces` shows.',
-        options,
-      );
-    default:
-      return new IcepathError(
-        'cannot-listen',
-        `Cannot listen on ${where} (${errorCode(error)}).`,
-        'Choose another address and port with --listen.',
-        options,
-      );
-  }
+function hostsOf(server: Server, address: string | null, loopback = false): string[] {
+  const everywhere = address === null || (isIP(address) !== 0 && scopeOf(address) === 'unspecified');
+  return everywhere ? ownAddresses(server, loopback).slice(0, MAX_INVITE_ADDRESSES) : [address];
 }
 
 /** What a client may try, IPv4 first: there the stagger costs nothing in most networks. Link-local ones need a zone. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { Queue } from '../base/machine.js';
 import type { Machine } from '../base/machine.js';
 import type { TransportAddress } from '../base/address.js';
@@ -5,12 +6,20 @@ import { errorCode } from '../base/errors.js';
 import type { HostInterface } from '../base/interface.js';
 import { NEVER } from '../base/time.js';
 import type { Ms } from '../base/time.js';
-import type { EgressCheck, EgressResult, CounterSnapshot, SessionInput, SessionOutput } from '../session/io.js';
+import type {
+  EgressCheck,
+  EgressResult,
+  CounterSnapshot,
+  SessionInput,
+  SessionOutput,
+  SocketId,
+} from '../session/io.js';
 import type { RecordEvent } from '../session/record.js';
 import { monotonicNow, wallClock } from './clock.js';
 import type { ControlPort } from './control-port.js';
 import { readCounters } from './counters.js';
 import { checkEgress } from './egress.js';
+import { watchInterfaces } from './interface-watch.js';
 import { connectReferenceTcp } from './reference-tcp.js';
 import type { TcpRequest, TcpResult } from './reference-tcp.js';
 import { UdpSockets } from './sockets.js';
@@ -45,6 +54,8 @@ export interface Effects {
   readCounters(): Promise<CounterSnapshot | null>;
   checkEgress(checks: readonly EgressCheck[], pin: boolean): Promise<readonly EgressResult[]>;
   connectTcp(request: TcpRequest, signal: AbortSignal): Promise<TcpResult>;
+  /** Calls back when addresses of the run's interfaces come or go; gives how to end that. */
+  watch(interfaces: readonly HostInterface[], onChange: (now: readonly HostInterface[]) => void): () => void;
 }
 
 export const REAL_EFFECTS: Effects = {
@@ -53,6 +64,7 @@ export const REAL_EFFECTS: Effects = {
   readCounters: () => readCounters(),
   checkEgress: (checks, pin) => checkEgress(checks, pin),
   connectTcp: (request, signal) => connectReferenceTcp(request, signal),
+  watch: (interfaces, onChange) => watchInterfaces({ interfaces, onChange }),
 };
 
 export interface DriverOptions {
@@ -62,6 +74,10 @@ export interface DriverOptions {
   readonly sink: Sink;
   readonly yardstick?: Yardstick;
   readonly effects?: Effects;
+  /** Interfaces that a lab calls hung: what is on them opens, but neither sends nor hears. */
+  readonly hung?: readonly string[];
+  /** Interfaces that a lab calls mute: what is on them hears, but does not send. */
+  readonly mute?: readonly string[];
 }
 
 /** `setTimeout` takes no more. */
@@ -78,6 +94,11 @@ export class Driver {
   readonly #yardstick: Yardstick | null;
   readonly #effects: Effects;
   readonly #sockets: UdpSockets;
+  readonly #hungInterfaces: readonly string[];
+  /** Those that do not send: the hung ones, and those that hear all the same. */
+  readonly #muteInterfaces: readonly string[];
+  readonly #hungSockets = new Set<SocketId>();
+  readonly #muteSockets = new Set<SocketId>();
   readonly #channel = new Channel((message) => this.#control?.send(message));
   readonly #inputs = new Queue<SessionInput>();
   readonly #abort = new AbortController();
@@ -89,6 +110,7 @@ export class Driver {
   #timer: NodeJS.Timeout | null = null;
   #timerAt: Ms = NEVER;
   #control: ControlPort | null = null;
+  #unwatch: () => void = () => undefined;
 
   constructor(options: DriverOptions) {
     this.#machine = options.machine;
@@ -96,8 +118,11 @@ export class Driver {
     this.#sink = options.sink;
     this.#yardstick = options.yardstick ?? null;
     this.#effects = options.effects ?? REAL_EFFECTS;
+    this.#hungInterfaces = options.hung ?? [];
+    this.#muteInterfaces = [...this.#hungInterfaces, ...(options.mute ?? [])];
     this.#sockets = new UdpSockets((input) => {
-      this.#take(input);
+      const isHeard = input.type === 'datagram' || input.type === 'icmp';
+      if (!isHeard || !this.#hungSockets.has(input.socket)) this.#take(input);
     });
     this.#done = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -109,11 +134,14 @@ export class Driver {
 
   /** Resolves when the machine has finished, rejects when it or a sink threw; then everything is closed. Once only. */
   async run(): Promise<void> {
-    const startedAt = this.#effects.wallClock();
     const counters = await this.#effects.readCounters();
     if (this.#state === 'new') {
       this.#state = 'running';
       // `start` is the machine's first input: what came before it waits behind it.
+      const startedAt = this.#effects.wallClock();
+      this.#unwatch = this.#effects.watch(this.#interfaces, (interfaces) => {
+        this.#take({ type: 'interfaces', interfaces });
+      });
       this.#pump({ type: 'start', startedAt, interfaces: this.#interfaces, counters });
     }
     await this.#done;
@@ -192,13 +220,15 @@ export class Driver {
   #perform(output: SessionOutput): void {
     switch (output.type) {
       case 'open':
+        if (this.#hungInterfaces.includes(output.interface)) this.#hungSockets.add(output.socket);
+        if (this.#muteInterfaces.includes(output.interface)) this.#muteSockets.add(output.socket);
         this.#sockets.open(output);
         return;
       case 'close':
         this.#sockets.close(output.socket);
         return;
       case 'send':
-        this.#sockets.send(output);
+        if (!this.#muteSockets.has(output.socket)) this.#sockets.send(output);
         return;
       case 'check-egress':
         this.#answer(this.#effects.checkEgress(output.checks, output.pin), (results) => ({
@@ -211,7 +241,7 @@ export class Driver {
         this.#answer(this.#effects.readCounters(), (counters) => ({ type: 'counters', token: output.token, counters }));
         return;
       case 'connect-tcp':
-        this.#answer(this.#effects.connectTcp(output, this.#abort.signal), (result) => ({
+        this.#answer(this.#connectTcp(output), (result) => ({
           type: 'tcp',
           token: output.token,
           ...result,
@@ -247,6 +277,13 @@ export class Driver {
         this.#fail(error);
       },
     );
+  }
+
+  async #connectTcp(request: TcpRequest): Promise<TcpResult> {
+    const { signal } = this.#abort;
+    if (!this.#muteInterfaces.includes(request.interface)) return await this.#effects.connectTcp(request, signal);
+    await delay(request.timeoutMs, undefined, { signal }).catch(() => undefined);
+    return { code: 'ETIMEDOUT', afterMs: request.timeoutMs };
   }
 
   /** The yardstick is an extra: when it fails, the run goes on without. */
@@ -291,6 +328,7 @@ export class Driver {
     this.#state = 'over';
     if (this.#timer) clearTimeout(this.#timer);
     this.#timer = null;
+    this.#unwatch();
     this.#sockets.closeAll();
     this.#abort.abort();
     this.#disconnect('the run is over');

@@ -5,7 +5,13 @@ const HOOKS = ['input', 'output'] as const;
 type Hook = (typeof HOOKS)[number];
 
 const chainSchema = z.object({
-  chain: z.object({ family: z.string(), table: z.string(), name: z.string(), hook: z.string().optional() }),
+  chain: z.object({
+    family: z.string(),
+    table: z.string(),
+    name: z.string(),
+    hook: z.string().optional(),
+    policy: z.string().optional(),
+  }),
 });
 const ruleSchema = z.object({
   rule: z.object({
@@ -47,6 +53,14 @@ export function nftDrops(json: string): Record<string, number> {
     }
   }
   return counters;
+}
+
+/** Chains of input or output that drop what no rule lets through, which nft does not count: `inet filter input`. */
+export function nftClosed(json: string): string[] {
+  return ruleset(json)
+    .flatMap((item) => chainSchema.safeParse(item).data?.chain ?? [])
+    .filter(({ hook, policy }) => policy === 'drop' && HOOKS.some((known) => known === hook))
+    .map(({ family, table, name }) => `${family} ${table} ${name}`);
 }
 
 function ruleset(json: string): unknown[] {

@@ -93,7 +93,10 @@ export class UdpSockets {
       this.#emit({ type: 'opened', socket: id, local: transportAddress(address, port), pinned: entry.pinned });
     });
     socket.on('message', (bytes, { address, port }) => {
-      if (!entry.closed) this.#emit({ type: 'datagram', socket: id, from: transportAddress(address, port), bytes });
+      if (entry.closed) return;
+      // As everywhere in the house `slice` copies: that of a Buffer does not.
+      const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+      this.#emit({ type: 'datagram', socket: id, from: transportAddress(address, port), bytes: plain });
     });
     socket.on('error', (error) => {
       if (entry.closed) return;

@@ -1,6 +1,8 @@
-import { connect, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls';
+import type { Duplex } from 'node:stream';
+import { connect, createServer, type ConnectionOptions, type TLSSocket, type TlsOptions } from 'node:tls';
 import { EXPORTER_BYTES, EXPORTER_LABEL, type ChannelBinding } from '../control/handshake.js';
-import { fingerprintOf, type Identity } from './certificate.js';
+import { fingerprintOf } from '../quic/tls/certificates.js';
+import type { Identity } from './certificate.js';
 
 const ALPN = 'icepath/1';
 
@@ -22,6 +24,27 @@ export function tlsServerOptions(identity: Identity, handshakeTimeoutMs: number)
 /** The connection is up at `secureConnect`; nothing is known of the far end before {@link bindingOf} was judged. */
 export function connectTls(identity: Identity, host: string, port: number): TLSSocket {
   return connect({ ...common(identity), host, port });
+}
+
+/** The same inside of a byte stream that somebody else carries. */
+export function connectTlsOver(identity: Identity, stream: Duplex): TLSSocket {
+  return connect({ ...common(identity), socket: stream });
+}
+
+/** The server's end of it. The stream is closed unless the handshake is over in time. */
+export function acceptTlsOver(
+  identity: Identity,
+  stream: Duplex,
+  handshakeTimeoutMs: number,
+  result: { readonly secured: (socket: TLSSocket) => void; readonly failed: (error: Error) => void },
+): void {
+  // A server of its own that listens nowhere: a bare TLSSocket keeps back the errors of its handshake.
+  const server = createServer(tlsServerOptions(identity, handshakeTimeoutMs), result.secured);
+  server.on('tlsClientError', (error) => {
+    result.failed(error);
+    stream.destroy();
+  });
+  server.emit('connection', stream);
 }
 
 /** What the handshake binds its proofs to; `null` when the far end showed no certificate or speaks something else. */

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { endianness } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { rememberAddress } from './native-memory.js';
 
 /** The few functions of the C library that `dgram` and `net` leave out. Results are the C ones: -1 and `errno`. */
 export interface Libc {
@@ -13,7 +14,17 @@ export interface Libc {
   getpeername(fd: number, address: Uint8Array, length: Uint8Array): number;
   sendmsg(fd: number, message: bigint, flags: number): number;
   recvmsg(fd: number, message: bigint, flags: number): number;
+  recvmmsg(fd: number, messages: bigint, count: number, flags: number, timeout: null): number;
   close(fd: number): number;
+  open(path: string, flags: number, mode: number): number;
+  read(fd: number, buffer: bigint, length: number): number;
+  write(fd: number, buffer: bigint, length: number): number;
+  ioctl(fd: number, request: number, argument: Uint8Array): number;
+  ppoll(fds: bigint, count: number, timeout: bigint, signals: null): number;
+  setns(fd: number, kind: number): number;
+  unshare(kinds: number): number;
+  pipe2(fds: Uint8Array, flags: number): number;
+  prctl(option: number, second: number, third: number, fourth: number, fifth: number): number;
   errno(): number;
   /** Memory that the garbage collector never moves: its address for C and a view for us. Never freed: ask once. */
   allocate(length: number): { readonly address: bigint; readonly bytes: Uint8Array };
@@ -60,7 +71,17 @@ const PROTOTYPES = {
   getpeername: 'int getpeername(int, uint8_t *, uint8_t *)',
   sendmsg: 'long sendmsg(int, void *, int)',
   recvmsg: 'long recvmsg(int, void *, int)',
+  recvmmsg: 'int recvmmsg(int, void *, unsigned int, int, void *)',
   close: 'int close(int)',
+  open: 'int open(const char *, int, int)',
+  read: 'long read(int, void *, size_t)',
+  write: 'long write(int, const void *, size_t)',
+  ioctl: 'int ioctl(int, unsigned long, _Inout_ uint8_t *)',
+  ppoll: 'int ppoll(void *, unsigned long, const void *, const void *)',
+  setns: 'int setns(int, int)',
+  unshare: 'int unshare(int)',
+  pipe2: 'int pipe2(_Out_ uint8_t *, int)',
+  prctl: 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)',
 } as const;
 
 function bindFunctions(koffi: Koffi): Libc {
@@ -73,7 +94,9 @@ function bindFunctions(koffi: Koffi): Libc {
     errno: () => koffi.errno(),
     allocate(length) {
       const address = koffi.alloc('uint8_t', length);
-      return { address, bytes: new Uint8Array(koffi.view(address, length)) };
+      const memory = koffi.view(address, length);
+      rememberAddress(memory, address);
+      return { address, bytes: new Uint8Array(memory) };
     },
   };
 }

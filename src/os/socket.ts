@@ -14,6 +14,8 @@ export interface SocketOptions {
   readonly local: TransportAddress;
   /** The interface that every packet must leave by (SO_BINDTODEVICE); `null`: where the routes say. */
   readonly device: string | null;
+  /** Whether a UDP socket queues ICMP errors, which somebody then has to take off again; true without it. */
+  readonly errorQueue?: boolean;
 }
 
 /** Sockets by file descriptor, with what Node leaves out. All methods are synchronous system calls. */
@@ -74,13 +76,13 @@ class LibcSockets implements KernelSockets {
     this.#buffer = new MessageBuffer(libc);
   }
 
-  open({ protocol, local, device }: SocketOptions): number {
+  open({ protocol, local, device, errorQueue = true }: SocketOptions): number {
     const type = (protocol === 'udp' ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
     const fd = this.#check(this.#libc.socket(addressFamily(local.family), type, 0), 'socket', local.family);
     try {
       if (device !== null) this.#set(fd, SOL_SOCKET, SO_BINDTODEVICE, utf8Bytes(`${device}\0`), `device ${device}`);
       if (local.family === 'ipv6') this.#set(fd, SOL_IPV6, IPV6_V6ONLY, integer(1), 'IPV6_V6ONLY');
-      if (protocol === 'udp') {
+      if (protocol === 'udp' && errorQueue) {
         if (local.family === 'ipv4') this.#set(fd, SOL_IP, IP_RECVERR, integer(1), 'IP_RECVERR');
         else this.#set(fd, SOL_IPV6, IPV6_RECVERR, integer(1), 'IPV6_RECVERR');
       }

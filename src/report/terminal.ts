@@ -9,10 +9,12 @@ import type {
   Report,
   YardstickReport,
 } from '../verdict/report.js';
+import { policiesStory } from './policies.js';
 import { paint, type Style } from './style.js';
 import { columnsOf, widthOf } from './table.js';
 import { printableAll, wrap } from './text.js';
-import { duration, familyName, icmpName, natCells, STATE_PAINT, when } from './words.js';
+import { transferStory } from './transfer.js';
+import { duration, familyName, icmpName, natCells, natLine, STATE_PAINT, when } from './words.js';
 
 const NOTHING = '–';
 
@@ -23,13 +25,33 @@ export function renderReport(given: Report, style: Style): string {
     header(report, style),
     pathTable(report.paths, style),
     section('What happened', report.paths.map((path) => pathStory(path, style)).join('\n'), style),
+    section('Data', transferStory(report.transfer, style), style),
     section('Towards the reference', ends(report.run.hosts, report.reference, style), style),
     section('Who', carrierStories(report.carriers, style), style),
+    section('Policies', policiesStory(report.policies, style), style),
+    section(`Profile ${report.profile?.name ?? ''}`, profileStory(report, style), style),
     section('Other stacks', (report.webrtc ?? []).map((entry) => yardstickLine(entry, style)).join('\n'), style),
     section('Next', report.advice.map((advice) => wrap(advice, style.columns, '  → ')).join('\n'), style),
     exitLine(report, style),
   ];
   return `${sections.filter((text) => text !== '').join('\n\n')}\n`;
+}
+
+/** The table, the wanted paths' sentences, who is in the way, and the exit: what stands on one screen. */
+export function renderShortReport(given: Report, style: Style): string {
+  const report = printableAll(given);
+  const wanted = report.paths.filter((path) => path.wanted);
+  const carriers = report.carriers.filter(({ verdict }) => verdict !== 'open');
+  const sections = [
+    pathTable(report.paths, style),
+    section('Data', transferStory(report.transfer, style), style),
+    wanted.map(({ headline }) => wrap(headline, style.columns, '◆ ')).join('\n'),
+    alike(carriers)
+      .map((group) => carrierLine(group, style))
+      .join('\n'),
+    exitLine(report, style),
+  ];
+  return `${sections.filter((text) => text !== '').join('\n')}\n`;
 }
 
 function section(title: string, body: string, style: Style): string {
@@ -148,11 +170,15 @@ function endWithKind({ interface: name, kind, label }: NamedEnd): string {
 function pathStory(path: PathReport, style: Style): string {
   const indent = '     ';
   const details = [
+    ...path.evidence,
     egressLine(path),
-    ...path.icmp.map(({ type, code, from }) => `${icmpName(path.family, type, code)} from ${from}`),
+    ...path.icmp.map(
+      ({ type, code, from }) => `${icmpName(path.nat64 ? 'ipv4' : path.family, type, code)} from ${from}`,
+    ),
     fieldsLine(path),
     armsLine('up', path.arms),
     armsLine('down', path.arms),
+    ...path.findings.user.map(({ summary }) => summary),
     ...(path.wanted ? path.conditions : []).map(
       ({ condition, met, detail }) => `${met ? '✓' : '✗'} ${condition}: ${detail}`,
     ),
@@ -160,7 +186,7 @@ function pathStory(path: PathReport, style: Style): string {
   const lines = details
     .filter((detail) => detail !== null)
     .map((detail) => paint(style, 'dim', wrap(detail, style.columns, indent)));
-  return [wrap(path.summary, style.columns, `  ${path.wanted ? '◆' : ' '} `), ...lines].join('\n');
+  return [wrap(path.headline, style.columns, `  ${path.wanted ? '◆' : ' '} `), ...lines].join('\n');
 }
 
 function egressLine({ egress, state }: PathReport): string | null {
@@ -189,7 +215,7 @@ function armsLine(direction: 'up' | 'down', arms: readonly ArmReport[]): string 
 /** Per end what its NAT does and how the reference answers: what "blocked" is measured against. */
 function ends(hosts: readonly HostReport[], legs: readonly ReferenceLegReport[], style: Style): string {
   const rows: string[][] = [];
-  const missing: string[] = [];
+  const details: string[] = [];
   for (const host of hosts) {
     for (const { name, label, nat } of host.interfaces) {
       for (const family of ['ipv4', 'ipv6'] as const) {
@@ -208,7 +234,9 @@ function ends(hosts: readonly HostReport[], legs: readonly ReferenceLegReport[],
           ...(model === undefined ? [NOTHING, NOTHING, NOTHING] : natCells(model)),
           seen === null ? NOTHING : `${seen.address}:${seen.port}`,
         ]);
-        for (const reason of model?.missing ?? []) missing.push(wrap(reason, style.columns, `    ${who}: `));
+        const more = model ? natLine(model) : null;
+        const notes = [...(more === null ? [] : [more]), ...(model?.missing ?? [])];
+        for (const note of notes) details.push(wrap(note, style.columns, `    ${who}: `));
       }
     }
   }
@@ -217,33 +245,59 @@ function ends(hosts: readonly HostReport[], legs: readonly ReferenceLegReport[],
   const all = [head.map((text) => paint(style, 'dim', text)), ...rows];
   const tables = [8, 7, 5, 4].map((count) => columnsOf(all.map((row) => row.slice(0, count))));
   const table = tables.find((text) => widthOf(text) <= style.columns) ?? tables.at(-1) ?? '';
-  return [table, ...missing.map((line) => paint(style, 'dim', line))].join('\n');
+  const notAsked = [...new Set(legs.flatMap((leg) => leg.notAsked))];
+  if (notAsked.length > 0) {
+    const text = `${notAsked.join(', ')} (a reference cannot undo what they change)`;
+    details.push(wrap(text, style.columns, '    not asked of the reference: '));
+  }
+  return [table, ...details.map((line) => paint(style, 'dim', line))].join('\n');
+}
+
+function carrierStories(carriers: readonly CarrierReport[], style: Style): string {
+  return alike(carriers)
+    .map((group) => carrierStory(group, style))
+    .join('\n');
 }
 
 /** Ends of which the same is said, for the same reasons, share an entry. */
-function carrierStories(carriers: readonly CarrierReport[], style: Style): string {
-  const alike = new Map<string, CarrierReport[]>();
+function alike(carriers: readonly CarrierReport[]): readonly (readonly [CarrierReport, ...CarrierReport[]])[] {
+  const groups = new Map<string, [CarrierReport, ...CarrierReport[]]>();
   for (const carrier of carriers) {
     const key = JSON.stringify([carrier.verdict, carrier.because, carrier.remaining]);
-    alike.set(key, [...(alike.get(key) ?? []), carrier]);
+    const group = groups.get(key);
+    if (group) group.push(carrier);
+    else groups.set(key, [carrier]);
   }
-  return [...alike.values()].map((group) => carrierStory(group, style)).join('\n');
+  return [...groups.values()];
 }
 
-function carrierStory(group: readonly CarrierReport[], style: Style): string {
-  const [first] = group;
-  if (!first) return '';
-  const { verdict, because, remaining } = first;
-  const who = group.map(({ host, interface: name, label, family }) => {
-    return `${label === name ? `${host} ${name}` : `${label} (${host} ${name})`} ${familyName(family)}`;
-  });
+function endNames(group: readonly CarrierReport[]): string {
+  return group
+    .map(({ host, interface: name, label, family }) => {
+      return `${label === name ? `${host} ${name}` : `${label} (${host} ${name})`} ${familyName(family)}`;
+    })
+    .join(', ');
+}
+
+function carrierStory(group: readonly [CarrierReport, ...CarrierReport[]], style: Style): string {
+  const { verdict, because, remaining } = group[0];
   const colour = verdict === 'open' ? 'green' : verdict === 'inconclusive' ? 'yellow' : 'red';
   const lines = [
-    `${wrap(who.join(', '), style.columns - verdict.length - 2, '  ')}: ${paint(style, colour, verdict)}`,
+    `${wrap(endNames(group), style.columns - verdict.length - 2, '  ')}: ${paint(style, colour, verdict)}`,
     ...because.map((reason) => wrap(reason, style.columns, '     because ')),
     ...(remaining.length === 0 ? [] : [wrap(remaining.join('; '), style.columns, '     still possible: ')]),
   ];
   return lines.join('\n');
+}
+
+function carrierLine(group: readonly [CarrierReport, ...CarrierReport[]], style: Style): string {
+  const { verdict, remaining } = group[0];
+  const more = remaining.length === 0 ? '' : `; still possible: ${remaining.join('; ')}`;
+  return wrap(`${endNames(group)}: ${verdict}${more}`, style.columns, '  ');
+}
+
+function profileStory({ profile }: Report, style: Style): string {
+  return (profile?.says ?? []).map((sentence) => wrap(sentence, style.columns, '  ')).join('\n');
 }
 
 function yardstickLine({ stack, connected, afterMs, pair, note }: YardstickReport, style: Style): string {

@@ -39,10 +39,63 @@ const FILTERING_NAMES: Readonly<Record<Filtering, string>> = {
   unknown: 'not known',
 };
 
-/** Mapping, filtering, spoil test: the cells of one line (RFC 4787 §4.1, §5). */
-export function natCells({ mapping, filtering, spoil }: NatModel): readonly [string, string, string] {
+/** Mapping, filtering, spoil test: the cells of one line (RFC 4787 §4.1, §5; RFC 6092 where nothing is translated). */
+export function natCells({ mapping, filtering, spoil, firewall }: NatModel): readonly [string, string, string] {
   const spoiled = spoil === null ? 'not run' : `${spoil.k > 0 ? 'spoiled' : 'holds'} ${spoil.k}/${spoil.n}`;
-  return [MAPPING_NAMES[mapping], FILTERING_NAMES[filtering], spoiled];
+  const lets = FILTERING_NAMES[filtering];
+  return [MAPPING_NAMES[mapping], firewall === 'stateful' ? `stateful, ${lets}` : lets, spoiled];
+}
+
+const PATTERN_NAMES: Readonly<Record<NonNullable<NatModel['ports']>['pattern'], string>> = {
+  preserving: 'ports as inside',
+  sequential: 'ports one after the other',
+  random: 'ports at random',
+};
+
+const HAIRPIN_NAMES: Readonly<Record<NonNullable<NatModel['hairpin']>, string>> = {
+  external: 'hairpins',
+  internal: 'hairpins, with the inside source',
+  none: 'does not hairpin',
+};
+
+/** What else was measured of a NAT, in a line; `null` where nothing was. */
+export function natLine({
+  opener,
+  ports,
+  pooling,
+  outside = [],
+  hairpin,
+  carrierGrade,
+  lifetime,
+  translated,
+}: NatModel): string | null {
+  const beyond = opener?.hops.at(-1) ?? null;
+  const stride = ports?.step ?? 1;
+  const step = stride > 1 ? ` (by ${stride})` : '';
+  const parity = ports?.pattern !== 'preserving' && ports?.keepsParity === true ? ', odd ones odd' : '';
+  const words = [
+    opener && `an opener needs a TTL of ${opener.ttl}${beyond === null ? '' : ` and dies at ${beyond}`}`,
+    ports && `${PATTERN_NAMES[ports.pattern]}${step}${parity}`,
+    pooling && (pooling === 'paired' ? 'one outside address' : `any of its outside addresses (${outside.join(', ')})`),
+    hairpin && HAIRPIN_NAMES[hairpin],
+    lifetime && lifetimeWords(lifetime),
+    carrierGrade && `carrier-grade: ${carrierGrade.join('; ')}`,
+    translated &&
+      `${translated.by === 'nat64' ? 'NAT64' : 'translated to IPv6'}${prefixWords(translated.prefix)}: ${translated.because}`,
+  ].filter((text) => text !== undefined);
+  return words.length > 0 ? words.join('; ') : null;
+}
+
+function lifetimeWords({ leastMs, mostMs }: NonNullable<NatModel['lifetime']>): string {
+  const [least, most] = [leastMs / 1000, mostMs === null ? null : mostMs / 1000];
+  if (most === null) return `keeps a silent mapping for more than ${least} s`;
+  return least === 0
+    ? `keeps a silent mapping for less than ${most} s`
+    : `keeps a silent mapping for ${least} to ${most} s`;
+}
+
+function prefixWords(prefix: string | null): string {
+  return prefix === null ? '' : ` (${prefix})`;
 }
 
 /** IANA's names, shortened: those that a path can meet. */

@@ -4,31 +4,21 @@ import type { HostInterface } from '../base/interface.js';
 import { drain } from '../base/machine.js';
 import type { Ms } from '../base/time.js';
 import { IceAgent } from '../ice/agent.js';
-import type { Candidate, Credentials, IceInput, IceOutput, PairView } from '../ice/types.js';
-import type { Policy } from '../ice/policy.js';
+import { UNHURRIED } from '../ice/timing.js';
+import type { Base, BaseId, Candidate, CandidateType, Credentials } from '../ice/types.js';
+import type { IceInput, IceOutput, LocalCandidate, PairView } from '../ice/types.js';
 import { mutate, undo } from '../mutation/header.js';
 import { PLAIN_ARM, type ArmName } from '../mutation/names.js';
-import { findArm } from '../mutation/arm.js';
-import { parseStrict, transactionKey } from '../stun/message.js';
+import { parseStrict } from '../stun/message.js';
+import { noteAlteredCheck, noteReceived } from './altered.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
-import { pathId } from './record.js';
+import type { ConnectivityOptions } from './connectivity-options.js';
+import { LocalAddresses, portsFit } from './local-addresses.js';
+import { recordLost, recordValid, summarisePairs, summariseRelayed } from './pair-summary.js';
 import { ReferenceLeg } from './reference-leg.js';
-
-export interface ConnectivityOptions {
-  readonly interfaces: readonly HostInterface[];
-  readonly pin: boolean;
-  readonly references: readonly TransportAddress[];
-  readonly controlling: boolean;
-  readonly credentials: Credentials;
-  readonly policy: Policy;
-  readonly firstOnly: boolean;
-  readonly arm: ArmName;
-  readonly checksPerPair: number;
-  readonly signal: {
-    candidate(candidate: Candidate): void;
-    candidatesEnd(): void;
-  };
-}
+import { RelayedWays } from './relayed-ways.js';
+import { Relays } from './relays.js';
+import { attemptOf, type LateSockets, type PathName } from './regather.js';
 
 /** When plain STUN has not told a socket its reflexive address by then, it is asked for in other arms. */
 const PLAIN_GATHERING_MS: Ms = 600;
@@ -40,22 +30,43 @@ const MOST_ARMED = 1024;
  * The ICE agent on this host's sockets: one a local address. Mutation is the last step before a send and undoing it the
  * first after receiving; every packet stands in the record, so that both ends' records join by transaction.
  */
-export class Connectivity implements SocketOwner {
+export class Connectivity implements SocketOwner, LateSockets {
   readonly #host: Host;
   readonly #options: ConnectivityOptions;
   readonly #agent: IceAgent;
   readonly #legs = new Map<string, ReferenceLeg>();
+  readonly #addresses: LocalAddresses;
   readonly #opening = new Set<string>();
   readonly #localKey: Uint8Array;
   #remoteKey: Uint8Array | null = null;
   readonly #arms = new Map<string, ArmName>();
   /** Paths that came up, with the arm that they came up in. */
   readonly established = new Map<string, ArmName>();
+  readonly #lost = new Map<string, { readonly path: PathName; readonly arm: ArmName }>();
   checksDone = false;
+  readonly #relays: Relays;
+  readonly #ways: RelayedWays;
 
   constructor(host: Host, options: ConnectivityOptions) {
     this.#host = host;
     this.#options = options;
+    this.#addresses = new LocalAddresses(host, this, options);
+    this.#relays = new Relays(host, options.turn, {
+      base: (base, socket) => {
+        this.#candidate(socket, 'relay', base.address);
+        this.#feed({ type: 'base', base });
+      },
+      lost: (base) => {
+        this.#feed({ type: 'base-lost', base });
+      },
+      datagram: (base, socket, from, bytes) => {
+        if (!this.#ways.datagram(base, from, bytes)) this.#arrived(base, socket, from, bytes);
+      },
+      settled: () => {
+        this.#endOfBases();
+      },
+    });
+    this.#ways = new RelayedWays(host, this.#relays, options.data);
     this.#localKey = utf8Bytes(options.credentials.password);
     const tieBreaker = host.random.bytes(8).reduce((value, byte) => (value << 8n) | BigInt(byte), 0n);
     this.#agent = new IceAgent({
@@ -68,15 +79,28 @@ export class Connectivity implements SocketOwner {
       servers: [...options.references],
       arm: options.arm,
       checksPerPair: options.checksPerPair,
+      timing: options.firstOnly ? UNHURRIED : {},
+      admits: (local, remote) =>
+        portsFit(options.ports, local.address.port, remote.address.port) &&
+        (remote.interface === null ||
+          options.paths.idOf(local.interface, remote.interface, local.address.family) !== null),
     });
   }
 
   begin(): void {
-    for (const on of this.#options.interfaces) {
-      for (const { family, address } of on.addresses) {
-        this.#opening.add(this.#host.open(this, on, { family, address, port: 0 }, this.#options.pin));
-      }
+    this.change(this.#options.interfaces);
+  }
+
+  /** The addresses that this host has now: sockets of those that are gone are closed, new ones are gathered on. */
+  change(interfaces: readonly HostInterface[]): void {
+    const { opened, gone } = this.#addresses.change(interfaces);
+    for (const id of gone) {
+      const socket = this.#host.socket(id);
+      this.#host.close(id);
+      this.#forget(id);
+      if (socket) this.#options.data?.socketGone(socket);
     }
+    for (const id of opened) this.#opening.add(id);
     this.#endOfBases();
   }
 
@@ -86,6 +110,7 @@ export class Connectivity implements SocketOwner {
   }
 
   candidate(candidate: Candidate): void {
+    this.#relays.heardOf(candidate);
     this.#feed({ type: 'remote-candidate', candidate });
   }
 
@@ -97,10 +122,32 @@ export class Connectivity implements SocketOwner {
   setArm(path: string, arm: ArmName): void {
     if (this.#arms.size >= MOST_ARMED && !this.#arms.has(path)) return;
     this.#arms.set(path, arm);
-    for (const pair of this.#agent.pairs()) {
+    for (const pair of this.#direct()) {
       if (this.pathOf(pair) === path && (pair.arm !== arm || pair.state === 'failed'))
         this.#feed({ type: 'pair-arm', pair: pair.id, arm });
     }
+  }
+
+  adopt(socket: OpenSocket, group: string, arm: ArmName): LocalCandidate | null {
+    this.#candidate(socket, 'host', socket.local, group);
+    this.#feed({ type: 'base', base: { ...baseOf(socket), group, arm, gathered: true } });
+    return this.#local(socket, 'host');
+  }
+
+  reflect(socket: OpenSocket, mapped: TransportAddress): LocalCandidate | null {
+    this.#reflexive(socket, mapped);
+    return this.#local(socket, 'srflx');
+  }
+
+  stateOf(group: string): 'up' | 'checking' | 'failed' {
+    const pairs = this.#agent.pairs().filter(({ local }) => local.group === group);
+    if (pairs.some(({ valid }) => valid)) return 'up';
+    return pairs.every(({ state }) => state === 'failed') ? 'failed' : 'checking';
+  }
+
+  /** Paths that were up and whose consent expired since: with the arm that they came up in. */
+  get lost(): ReadonlyMap<string, { readonly path: PathName; readonly arm: ArmName }> {
+    return this.#lost;
   }
 
   /** One more check on every pair that came up: is the far end still there? */
@@ -111,7 +158,7 @@ export class Connectivity implements SocketOwner {
   /** Answers that came back so far, by path that came up. */
   heard(): ReadonlyMap<string, number> {
     const heard = new Map<string, number>();
-    for (const pair of this.#agent.pairs()) {
+    for (const pair of this.#direct()) {
       const path = pair.valid ? this.pathOf(pair) : null;
       if (path !== null) heard.set(path, (heard.get(path) ?? 0) + pair.responsesReceived);
     }
@@ -122,36 +169,30 @@ export class Connectivity implements SocketOwner {
   pathOf(pair: PairView): string | null {
     const far = pair.remote.interface;
     if (far === null) return null;
-    const near = pair.local.interface;
-    return this.#host.role === 'client' ? pathId(near, far, pair.family) : pathId(far, near, pair.family);
+    return this.#options.paths.idOf(pair.local.interface, far, pair.family);
   }
 
-  /** Writes what the agent knows of each path at the end of a run. */
   summarise(): void {
-    const paths = new Map<string, PairView[]>();
-    for (const pair of this.#agent.pairs()) {
-      const path = this.pathOf(pair);
-      if (path !== null) paths.set(path, [...(paths.get(path) ?? []), pair]);
-    }
-    for (const [path, pairs] of paths) {
-      const priority = pairs.reduce((best, pair) => Math.max(best, Number(pair.priority)), 0);
-      const requestsSent = pairs.reduce((sum, pair) => sum + pair.requestsSent, 0);
-      this.#host.record({ type: 'pair', path, priority, requestsSent });
-      const fastest = pairs
-        .flatMap(({ rttMs }) => (rttMs ? [rttMs] : []))
-        .sort((left, right) => left.median - right.median)[0];
-      if (fastest) this.#host.record({ type: 'rtt', path, ...fastest });
-    }
+    const pathOf = (pair: PairView): string | null => this.pathOf(pair);
+    const relayed = this.#agent.pairs().filter((pair) => this.#relays.carries(pair));
+    summarisePairs(this.#host, this.#direct(), pathOf);
+    summariseRelayed(this.#host, relayed, pathOf);
+  }
+
+  /** What was asked for at others is given back, while the sockets are still there. */
+  stop(): void {
+    this.#relays.stop();
   }
 
   deadline(): Ms {
-    let deadline = this.#agent.deadline();
+    let deadline = Math.min(this.#agent.deadline(), this.#relays.deadline());
     for (const leg of this.#legs.values()) deadline = Math.min(deadline, leg.deadline());
     return deadline;
   }
 
   timeout(): void {
     if (this.#agent.deadline() <= this.#host.now) this.#feed({ type: 'timeout' });
+    this.#relays.timeout();
     for (const [id, leg] of this.#legs) {
       const socket = this.#host.socket(id);
       if (socket) leg.gather(socket);
@@ -163,60 +204,69 @@ export class Connectivity implements SocketOwner {
     this.#candidate(socket, 'host', socket.local);
     const reference = this.#options.references.find(({ family }) => family === socket.local.family);
     if (reference) {
-      const leg = new ReferenceLeg(this.#host, reference, PLAIN_ARM);
+      const leg = new ReferenceLeg(this.#host, reference, PLAIN_ARM, this.#options.arms);
       leg.begin(this.#host.now + PLAIN_GATHERING_MS);
       this.#legs.set(socket.id, leg);
     }
-    const { name, kind, label } = socket.interface;
-    this.#feed({ type: 'base', base: { id: socket.id, address: socket.local, interface: name, kind, label } });
+    this.#feed({ type: 'base', base: baseOf(socket) });
+    if (!this.#options.ports.includes(socket.local.port)) this.#relays.open(socket);
     this.#endOfBases();
   }
 
   failed(id: string, code: string, message: string): void {
-    this.#opening.delete(id);
-    this.#legs.delete(id);
     this.#host.log('warn', 'ice.socket-failed', { socket: id, code, message });
-    this.#feed({ type: 'base-lost', base: id });
+    this.#forget(id);
     this.#endOfBases();
   }
 
+  #forget(id: string): void {
+    this.#opening.delete(id);
+    this.#legs.delete(id);
+    this.#relays.close(id);
+    this.#feed({ type: 'base-lost', base: id });
+  }
+
   datagram(socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): void {
+    const { data } = this.#options;
+    if (data?.datagram(socket, from, bytes, true)) return;
+    if (this.#relays.datagram(socket, from, bytes)) return;
     const leg = this.#legs.get(socket.id);
     if (leg?.datagram(socket, from, bytes)) {
-      if (leg.mapped) this.#reflexive(socket, leg.mapped);
+      if (leg.mapped) {
+        this.#legs.delete(socket.id);
+        this.#reflexive(socket, leg.mapped);
+      }
       return;
     }
+    this.#arrived(socket.id, socket, from, bytes);
+  }
+
+  /** From a peer, by the socket itself or by a relay on it. */
+  #arrived(base: BaseId, socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): void {
     const keys = this.#remoteKey ? [this.#localKey, this.#remoteKey] : [this.#localKey];
-    const undone = undo(bytes, keys);
-    const message = undone?.message ?? bytes;
+    const undone = undo(bytes, keys, this.#options.arms.arms);
+    if (!undone && base === socket.id && this.#options.data?.datagram(socket, from, bytes, false)) return;
+    if (!undone && this.#remoteKey && base === socket.id) noteAlteredCheck(this.#host, socket, from, bytes);
+    if (!undone && !parseStrict(bytes).ok) return;
     const arm = undone?.arm ?? PLAIN_ARM;
-    const parsed = parseStrict(message);
-    if (!parsed.ok) return;
-    const answer = parsed.message.class === 'success' || parsed.message.class === 'error';
-    if (undone) {
-      this.#host.record({
-        type: 'received',
-        leg: 'peer',
-        purpose: answer ? 'response' : 'check',
-        id: transactionKey(parsed.message.transactionId),
-        arm,
-        interface: socket.interface.name,
-        family: socket.local.family,
-        from: { ...from },
-      });
-    }
-    this.#feed({ type: 'datagram', base: socket.id, from, message, arm });
+    if (undone)
+      noteReceived(this.#host, socket, from, { leg: this.#relays.legOf(base, from), arm, message: undone.message });
+    this.#feed({ type: 'datagram', base, from, message: undone?.message.raw ?? bytes, arm });
+  }
+
+  #local(socket: OpenSocket, type: 'host' | 'srflx'): LocalCandidate | null {
+    return this.#agent.localCandidates().find((own) => own.base === socket.id && own.type === type) ?? null;
   }
 
   #endOfBases(): void {
-    if (this.#opening.size === 0) this.#feed({ type: 'bases-end' });
+    if (this.#opening.size === 0 && !this.#relays.pending) this.#feed({ type: 'bases-end' });
   }
 
   #reflexive(socket: OpenSocket, mapped: TransportAddress): void {
     this.#feed({ type: 'reflexive', base: socket.id, mapped });
   }
 
-  #candidate(socket: OpenSocket, candidate: 'host' | 'srflx' | 'prflx', address: TransportAddress): void {
+  #candidate(socket: OpenSocket, candidate: CandidateType, address: TransportAddress, group?: string): void {
     this.#host.record({
       type: 'candidate',
       interface: socket.interface.name,
@@ -224,6 +274,7 @@ export class Connectivity implements SocketOwner {
       candidate,
       address: { ...address },
       use: 'ice',
+      ...attemptOf(group),
     });
   }
 
@@ -240,20 +291,22 @@ export class Connectivity implements SocketOwner {
       case 'candidate': {
         const { base, ...candidate } = output.candidate;
         const socket = this.#host.socket(base);
-        if (socket && candidate.type === 'srflx') this.#candidate(socket, 'srflx', candidate.address);
-        this.#options.signal.candidate(candidate);
+        if (socket && candidate.type === 'srflx') this.#candidate(socket, 'srflx', candidate.address, candidate.group);
+        // A late socket's candidates are named by who opened it, once both ends are ready.
+        if (candidate.group === undefined) this.#options.signal.candidate(candidate);
         break;
       }
       case 'candidates-end':
         this.#options.signal.candidatesEnd();
         break;
       case 'reflexive':
-        // Plain STUN answered: the other arms need not be tried.
-        this.#legs.delete(output.base);
+        // Plain STUN answered: the other arms need not be tried. But nobody signed that.
+        this.#legs.get(output.base)?.doubt(output.mapped);
         break;
       case 'pair-state': {
         const arm = this.#arms.get(this.pathOf(output.pair) ?? '');
-        if (arm !== undefined && arm !== output.pair.arm) this.#feed({ type: 'pair-arm', pair: output.pair.id, arm });
+        if (arm !== undefined && arm !== output.pair.arm && !this.#relays.carries(output.pair))
+          this.#feed({ type: 'pair-arm', pair: output.pair.id, arm });
         break;
       }
       case 'valid':
@@ -261,12 +314,15 @@ export class Connectivity implements SocketOwner {
         break;
       case 'selected': {
         const path = this.pathOf(output.pair);
-        if (path !== null) this.#host.record({ type: 'selected', path });
+        if (path !== null && !this.#relays.carries(output.pair)) this.#host.record({ type: 'selected', path });
         break;
       }
       case 'consent-lost': {
-        const path = this.pathOf(output.pair);
-        if (path !== null) this.#host.record({ type: 'lost', path, reason: 'consent expired (RFC 7675)' });
+        if (this.#relays.carries(output.pair)) this.#ways.lost(output.pair);
+        else this.#lose(output.pair, output.reason);
+        // RFC 7675 sends each request for consent once: loss alone lets it expire. Ordinary checks, with their
+        // retransmissions, ask whether the path is dead.
+        if (output.reason === 'expired') this.#feed({ type: 'pair-arm', pair: output.pair.id, arm: output.pair.arm });
         break;
       }
       case 'role-changed':
@@ -280,35 +336,65 @@ export class Connectivity implements SocketOwner {
   #valid(pair: PairView, rttMs: Ms): void {
     const path = this.pathOf(pair);
     if (path === null) return;
+    if (this.#relays.carries(pair)) {
+      this.#ways.valid(path, pair, rttMs);
+      return;
+    }
     this.established.set(path, pair.arm);
-    this.#host.record({
-      type: 'valid',
-      path,
-      arm: pair.arm,
-      rttMs,
-      local: { ...pair.local.address },
-      localType: pair.local.type,
-      remote: { ...pair.remote.address },
-      remoteType: pair.remote.type,
-      priority: Number(pair.priority),
-    });
+    this.#lost.delete(path);
+    this.#carry(path, pair);
+    recordValid(this.#host, path, pair, rttMs);
+  }
+
+  /** The path's data go over this pair. */
+  #carry(path: string, { base, remote }: PairView): void {
+    const socket = this.#host.socket(base);
+    if (socket) this.#options.data?.up(path, socket, remote.address);
+  }
+
+  #lose(pair: PairView, why: 'expired' | 'base-lost'): void {
+    const path = this.pathOf(pair);
+    const far = pair.remote.interface;
+    if (path === null || far === null) return;
+    const other = this.#direct().find((one) => one.valid && this.pathOf(one) === path);
+    if (other) {
+      this.#carry(path, other);
+      return;
+    }
+    this.#options.data?.down(path);
+    recordLost(this.#host, path, why);
+    // Fresh sockets would need the address.
+    if (why === 'base-lost') return;
+    const near = pair.local.interface;
+    const [client, server] = this.#host.role === 'client' ? [near, far] : [far, near];
+    this.#lost.set(path, { path: { client, server, family: pair.family }, arm: pair.arm });
   }
 
   #send({ base, to, message, arm, purpose, transaction, pair }: Extract<IceOutput, { type: 'send' }>): void {
     const socket = this.#host.socket(base);
+    if (this.#relays.owns(base)) this.#relays.send(base, to, message);
     if (!socket) return;
-    const armed = findArm(arm);
+    const armed = this.#options.arms.find(arm);
     const key = purpose === 'response' ? this.#localKey : (this.#remoteKey ?? this.#localKey);
     const bytes = purpose === 'gather' || !armed ? message : mutate(armed, message, key);
     const view = pair === null ? null : this.#agent.pair(pair);
     const towards = view?.remote.interface ?? this.#interfaceOf(to);
-    const leg = purpose === 'gather' ? 'reference' : 'peer';
-    this.#host.send(socket, to, bytes, { leg, purpose, id: transaction, arm, towards, round: null }, (code) => {
+    const leg = purpose === 'gather' ? 'reference' : this.#relays.legOf(base, to);
+    const refused = (code: string): void => {
       this.#feed({ type: 'send-failed', transaction, code });
-    });
+    };
+    this.#host.send(socket, to, bytes, { leg, purpose, id: transaction, arm, towards, round: null }, { refused });
+  }
+
+  #direct(): PairView[] {
+    return this.#agent.pairs().filter((pair) => !this.#relays.carries(pair));
   }
 
   #interfaceOf(to: TransportAddress): string | null {
     return this.#agent.pairs().find(({ remote }) => sameAddress(remote.address, to))?.remote.interface ?? null;
   }
+}
+
+function baseOf({ id, local, interface: { name, kind, label } }: OpenSocket): Base {
+  return { id, address: local, interface: name, kind, label };
 }

@@ -1,6 +1,7 @@
 import type { Ms } from '../base/time.js';
 import type { Role } from '../verdict/words.js';
 import type { Host } from './host.js';
+import { RecordIndex } from './record-index.js';
 import { recordEventSchema, type RecordEvent } from './record.js';
 
 /** How often what happened here is told to the far end. */
@@ -11,13 +12,14 @@ const BATCH_MAX = 400;
 const EVENTS_MAX = 200_000;
 const FAR_CHARACTERS_MAX = 64 * 1024 * 1024;
 /** Packets come as often as somebody likes; of what else happens there is little, and a record needs all of it. */
-const PACKETS: ReadonlySet<RecordEvent['type']> = new Set(['sent', 'received', 'icmp', 'candidate']);
+const PACKETS: ReadonlySet<RecordEvent['type']> = new Set(['sent', 'received', 'altered', 'icmp', 'candidate']);
 
 /** The record of both ends: ours as it happens, the far end's as it tells us. */
 export class Evidence {
   readonly #host: Host;
   readonly #far: Role;
   readonly #events: RecordEvent[] = [];
+  readonly index = new RecordIndex();
   #unsent: RecordEvent[] = [];
   #flushAt: Ms = Number.POSITIVE_INFINITY;
   #own = 0;
@@ -32,7 +34,7 @@ export class Evidence {
     host.onEvent = (event) => {
       if (this.#own >= EVENTS_MAX && PACKETS.has(event.type)) return this.#isFull();
       this.#own += 1;
-      this.#events.push(event);
+      this.#keep(event);
       this.#unsent.push(event);
       this.#flushAt = Math.min(this.#flushAt, host.now + FLUSH_EVERY_MS);
       return true;
@@ -49,7 +51,7 @@ export class Evidence {
     for (const item of batch) {
       const parsed = recordEventSchema.safeParse(item);
       if (parsed.success && this.#believes(parsed.data)) {
-        this.#events.push(parsed.data);
+        this.#keep(parsed.data);
         this.#host.outputs.push({ type: 'event', event: parsed.data });
       } else refused += 1;
     }
@@ -73,6 +75,11 @@ export class Evidence {
     this.#flushAt = Number.POSITIVE_INFINITY;
   }
 
+  #keep(event: RecordEvent): void {
+    this.#events.push(event);
+    this.index.add(event);
+  }
+
   /** Whether the far end may say this: of itself, its interfaces once, and within bounds. */
   #believes(event: RecordEvent): boolean {
     if (event.host !== this.#far) return false;
@@ -81,7 +88,7 @@ export class Evidence {
       this.#farHost = true;
     }
     this.#foreign += 1;
-    this.#foreignCharacters += JSON.stringify(event).length;
+    this.#foreignCharacters += charactersOf(event);
     return (this.#foreign <= EVENTS_MAX && this.#foreignCharacters <= FAR_CHARACTERS_MAX) || this.#isFull();
   }
 
@@ -90,4 +97,13 @@ export class Evidence {
     this.#full = true;
     return false;
   }
+}
+
+/** About how long it is as JSON: what strings and names take, and a number's or bracket's few. */
+function charactersOf(value: unknown): number {
+  if (typeof value === 'string') return value.length + 2;
+  if (typeof value !== 'object' || value === null) return 8;
+  let characters = 2;
+  for (const name in value) characters += name.length + 4 + charactersOf((value as Record<string, unknown>)[name]);
+  return characters;
 }

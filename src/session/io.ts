@@ -57,13 +57,18 @@ export interface CounterSnapshot {
 }
 
 export type SessionInput =
-  /** The first input. `startedAt` is the wall clock, ISO 8601: for people only, nothing is computed from it. */
+  /**
+   * The first input. `startedAt` is the wall clock now, ISO 8601: for people, and to tell them how far apart the clocks
+   * of the two hosts are. No verdict depends on it.
+   */
   | {
       readonly type: 'start';
       readonly startedAt: string;
       readonly interfaces: readonly HostInterface[];
       readonly counters: CounterSnapshot | null;
     }
+  /** The interfaces of the run as they are from now on: addresses came or went. */
+  | { readonly type: 'interfaces'; readonly interfaces: readonly HostInterface[] }
   | { readonly type: 'opened'; readonly socket: SocketId; readonly local: TransportAddress; readonly pinned: boolean }
   /** A socket could not be opened, or died: `code` as the kernel names it. */
   | { readonly type: 'socket-failed'; readonly socket: SocketId; readonly code: string; readonly message: string }

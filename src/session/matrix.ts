@@ -2,11 +2,16 @@ import type { Family, TransportAddress } from '../base/address.js';
 import { sameAddress } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
-import type { ArmName } from '../mutation/names.js';
-import { buildProbe, recogniseProbe } from '../mutation/probe.js';
+import { CONTROL_ARM, type ArmName } from '../mutation/names.js';
+import { buildArmPacket, recogniseAltered } from '../mutation/arm-packet.js';
+import { recogniseProbe } from '../mutation/probe.js';
+import type { ArmRegistry } from '../mutation/registry.js';
 import { LIMITS } from './limits.js';
-import { planRound } from '../../probes/header-mutations.js';
+import { type MatrixDesign, MATRIX_DESIGN, planBlock, type Planned } from './matrix-design.js';
+import { REFERENCE_BYTES } from '../mutation/reference.js';
+import { noteAltered } from './altered.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
+import type { PathNames } from './path-names.js';
 import { ReferenceLeg } from './reference-leg.js';
 
 /** One socket of a block as the far end is told of it. */
@@ -20,10 +25,16 @@ export interface MatrixEnd {
 
 export interface MatrixOptions {
   readonly interfaces: readonly HostInterface[];
+  readonly paths: PathNames;
   readonly arms: readonly ArmName[];
+  /** Where those are known by name. */
+  readonly registry: ArmRegistry;
   readonly references: readonly TransportAddress[];
   readonly sessionKey: Uint8Array;
   readonly pin: boolean;
+  readonly design?: MatrixDesign;
+  /** Other ports of the reference host that an interface may ask by now. */
+  readonly ports: (on: HostInterface, family: Family) => readonly number[];
   /** The sockets of a block are open and know their reflexive addresses: tell the far end. */
   readonly ready: (block: number, ends: readonly MatrixEnd[]) => void;
   /** The rounds of a block begin. */
@@ -32,8 +43,17 @@ export interface MatrixOptions {
   readonly done: (block: number) => void;
 }
 
-/** How long a block's sockets may look for their reflexive addresses. */
+/** A packet counts once in what bounds a round, a long one as so many. */
+function weightOf(lengthBytes = REFERENCE_BYTES): number {
+  return Math.max(1, Math.ceil(lengthBytes / REFERENCE_BYTES));
+}
+
+/**
+ * How long a block's sockets may look for their reflexive addresses. Those of later blocks do so while the rounds before
+ * them run, and may take nearly as long as these: where packets are lost in bursts, a block without them is a lost one.
+ */
 const GATHER_MS: Ms = 1500;
+const GATHER_LATER_MS: Ms = 2500;
 /** How long after the last round packets still count. */
 const LATE_MS: Ms = 800;
 
@@ -48,12 +68,13 @@ interface Slot {
 
 interface Block {
   readonly number: number;
-  readonly slots: Map<string, Slot>;
+  readonly slots: Slot[];
   remote: readonly MatrixEnd[] | null;
   announced: boolean;
   gatherUntil: Ms;
-  /** The planned sends of all rounds still to come, soonest first. */
-  plan: { readonly at: Ms; readonly send: () => void }[];
+  /** The planned sends of all rounds, soonest first, and how many of them are done. */
+  readonly plan: { readonly at: Ms; readonly send: () => void }[];
+  sent: number;
   endsAt: Ms;
 }
 
@@ -66,13 +87,16 @@ export class Matrix implements SocketOwner {
   readonly #options: MatrixOptions;
   readonly #blocks = new Map<number, Block>();
   #prepared = 0;
-  readonly #bySocket = new Map<string, Slot>();
+  readonly #design: MatrixDesign;
+  /** As many as arms share the socket. */
+  readonly #bySocket = new Map<string, Slot[]>();
   /** Both ends draw probes from one key: the halves of the counter keep their transactions apart. */
   #counter: number;
 
   constructor(host: Host, options: MatrixOptions) {
     this.#host = host;
     this.#options = options;
+    this.#design = options.design ?? MATRIX_DESIGN;
     this.#counter = host.role === 'client' ? 0 : 0x8000_0000;
   }
 
@@ -83,11 +107,12 @@ export class Matrix implements SocketOwner {
     this.#prepared += 1;
     const block: Block = {
       number,
-      slots: new Map(),
+      slots: [],
       remote: null,
       announced: false,
-      gatherUntil: this.#host.now + GATHER_MS,
+      gatherUntil: this.#host.now + (number === 0 ? GATHER_MS : GATHER_LATER_MS),
       plan: [],
+      sent: 0,
       endsAt: NEVER,
     };
     this.#blocks.set(number, block);
@@ -95,8 +120,7 @@ export class Matrix implements SocketOwner {
       for (const family of ['ipv4', 'ipv6'] as const) {
         const address = on.addresses.find((candidate) => candidate.family === family);
         if (!address) continue;
-        for (const arm of this.#options.arms)
-          this.#openSlot(block, on, { family, address: address.address, port: 0 }, arm);
+        this.#openSlots(block, on, { family, address: address.address, port: 0 });
       }
     }
   }
@@ -117,17 +141,13 @@ export class Matrix implements SocketOwner {
   start(number: number, first: number, rounds: number, intervalMs: Ms): void {
     const block = this.#blocks.get(number);
     if (block?.endsAt !== NEVER) return;
-    for (let index = 0; index < rounds; index += 1) {
-      const begin = this.#host.now + index * intervalMs;
-      for (const { packet: send, afterMs } of planRound(
-        this.#host.random,
-        this.#sendsOf(block, first + index),
-        intervalMs,
-      )) {
-        block.plan.push({ at: begin + afterMs, send });
-      }
+    const begin = this.#host.now;
+    const { order } = this.#design;
+    const sendsOf = (index: number): Planned[] => this.#sendsOf(block, first + index);
+    for (const { at, send } of planBlock(this.#host.random, { order, rounds, intervalMs, sendsOf })) {
+      block.plan.push({ at: begin + at, send });
     }
-    block.endsAt = this.#host.now + rounds * intervalMs + LATE_MS;
+    block.endsAt = begin + rounds * intervalMs + LATE_MS;
     this.#options.started();
   }
 
@@ -136,27 +156,24 @@ export class Matrix implements SocketOwner {
   }
 
   deadline(): Ms {
-    const deadlines: Ms[] = [];
+    let first = NEVER;
     for (const block of this.#blocks.values()) {
-      if (!block.announced) {
-        deadlines.push(block.gatherUntil);
-        for (const slot of block.slots.values()) deadlines.push(slot.leg?.deadline() ?? NEVER);
-      }
-      deadlines.push(block.plan[0]?.at ?? NEVER, block.endsAt);
+      first = earliest(first, block.plan[block.sent]?.at ?? NEVER, block.endsAt);
+      if (block.announced) continue;
+      first = earliest(first, block.gatherUntil);
+      for (const { leg } of block.slots) first = earliest(first, leg?.deadline() ?? NEVER);
     }
-    return earliest(...deadlines);
+    return first;
   }
 
   timeout(): void {
     for (const block of [...this.#blocks.values()]) {
-      if (!block.announced) for (const slot of block.slots.values()) this.#gather(slot);
+      if (!block.announced) for (const slot of block.slots) this.#gather(slot);
       this.#announce(block);
-      let due = 0;
-      while ((block.plan[due]?.at ?? NEVER) <= this.#host.now) {
-        block.plan[due]?.send();
-        due += 1;
+      while ((block.plan[block.sent]?.at ?? NEVER) <= this.#host.now) {
+        block.plan[block.sent]?.send();
+        block.sent += 1;
       }
-      if (due > 0) block.plan = block.plan.slice(due);
       if (block.endsAt <= this.#host.now) {
         this.#closeBlock(block);
         this.#options.done(block.number);
@@ -165,62 +182,86 @@ export class Matrix implements SocketOwner {
   }
 
   opened(socket: OpenSocket): void {
-    const slot = this.#bySocket.get(socket.id);
-    if (!slot) return;
-    slot.socket = socket;
-    this.#candidate(slot, 'host', socket.local);
-    slot.leg?.begin(this.#host.now);
-    this.#gather(slot);
+    for (const slot of this.#bySocket.get(socket.id) ?? []) {
+      slot.socket = socket;
+      this.#candidate(slot, 'host', socket.local);
+      slot.leg?.begin(this.#host.now);
+      this.#gather(slot);
+    }
     this.#announceReady();
   }
 
   failed(socket: string, code: string, message: string): void {
-    const slot = this.#bySocket.get(socket);
-    if (!slot) return;
-    slot.failed = true;
-    this.#host.log('warn', 'matrix.socket-failed', {
-      interface: slot.interface.name,
-      family: slot.family,
-      arm: slot.arm,
-      code,
-      message,
-    });
+    for (const slot of this.#bySocket.get(socket) ?? []) {
+      slot.failed = true;
+      this.#host.log('warn', 'matrix.socket-failed', {
+        interface: slot.interface.name,
+        family: slot.family,
+        arm: slot.arm,
+        code,
+        message,
+      });
+    }
     this.#announceReady();
   }
 
   datagram(socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): void {
-    const slot = this.#bySocket.get(socket.id);
+    const slots = this.#bySocket.get(socket.id) ?? [];
+    const [slot] = slots;
     if (!slot) return;
-    const probe = recogniseProbe(bytes, this.#options.sessionKey);
-    if (probe) {
-      this.#host.record({
-        type: 'received',
-        leg: 'peer',
-        purpose: 'arm',
-        id: probe.id,
-        arm: probe.arm,
-        interface: slot.interface.name,
-        family: slot.family,
-        from: { ...from },
-      });
-      return;
-    }
-    const known = slot.leg?.mapped ?? null;
-    slot.leg?.datagram(socket, from, bytes);
-    const mapped = slot.leg?.mapped ?? null;
-    if (mapped && !known) {
-      if (!sameAddress(mapped, socket.local)) this.#candidate(slot, 'srflx', mapped);
-      this.#announceReady();
-    }
+    // Nothing is both: where it comes from says what to look for first.
+    const answers = slot.leg !== null && sameAddress(from, slot.leg.reference);
+    if (answers && this.#answered(slots, socket, from, bytes)) return;
+    const probe = recogniseProbe(bytes, this.#options.sessionKey, this.#options.registry);
+    if (probe) this.#probed(slot, from, probe);
+    else if (answers || !this.#answered(slots, socket, from, bytes)) this.#rewritten(socket, from, bytes);
   }
 
-  #openSlot(block: Block, on: HostInterface, address: TransportAddress, arm: ArmName): void {
-    const reference = this.#options.references.find((candidate) => candidate.family === address.family);
-    const leg = reference ? new ReferenceLeg(this.#host, reference, arm) : null;
-    const slot: Slot = { interface: on, family: address.family, arm, socket: null, failed: false, leg };
-    const id = this.#host.open(this, on, address, this.#options.pin);
-    block.slots.set(id, slot);
-    this.#bySocket.set(id, slot);
+  /** Whether one of those who asked on the socket takes it for its answer. */
+  #answered(slots: readonly Slot[], socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): boolean {
+    return slots.some(({ leg }) => leg !== null && this.#answer(leg, socket, from, bytes));
+  }
+
+  #probed(slot: Slot, from: TransportAddress, { id, arm }: { readonly id: string; readonly arm: ArmName }): void {
+    this.#host.record({
+      type: 'received',
+      leg: 'peer',
+      purpose: 'arm',
+      id,
+      arm,
+      interface: slot.interface.name,
+      family: slot.family,
+      from: { ...from },
+    });
+  }
+
+  /** STUN of ours that somebody on the way wrote into: it got through, and is no use to ICE. */
+  #rewritten(socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): void {
+    const packet = recogniseAltered(bytes, this.#options.sessionKey, this.#options.registry);
+    if (!packet) return;
+    const { id, arm, changed } = packet;
+    noteAltered(this.#host, socket, from, { leg: 'peer', purpose: 'arm', id, arm, changed: [...changed] });
+  }
+
+  /** Whether it was an answer of the reference that was asked for. */
+  #answer(leg: ReferenceLeg, socket: OpenSocket, from: TransportAddress, bytes: Uint8Array): boolean {
+    const known = leg.mapped !== null;
+    if (!leg.datagram(socket, from, bytes)) return false;
+    if (!known && leg.mapped) this.#announceReady();
+    return true;
+  }
+
+  #openSlots(block: Block, on: HostInterface, address: TransportAddress): void {
+    const { arms, registry, references, pin } = this.#options;
+    const reference = references.find((candidate) => candidate.family === address.family);
+    let id: string | null = null;
+    for (const arm of arms) {
+      const leg = reference ? new ReferenceLeg(this.#host, reference, arm, registry) : null;
+      const slot: Slot = { interface: on, family: address.family, arm, socket: null, failed: false, leg };
+      if (id === null || this.#design.sockets === 'per-arm') id = this.#host.open(this, on, address, pin);
+      block.slots.push(slot);
+      this.#bySocket.set(id, [...(this.#bySocket.get(id) ?? []), slot]);
+    }
   }
 
   #candidate(slot: Slot, candidate: 'host' | 'srflx', address: TransportAddress): void {
@@ -245,40 +286,62 @@ export class Matrix implements SocketOwner {
   /** Tells the far end of a block once every socket knows its reflexive address, or has had its time. */
   #announce(block: Block): void {
     if (block.announced) return;
-    const slots = [...block.slots.values()];
+    const { slots } = block;
     const settled = slots.every((slot) => slot.failed || (slot.socket && (!slot.leg || slot.leg.mapped)));
     if (!settled && this.#host.now < block.gatherUntil) return;
     block.announced = true;
     const ends = slots.flatMap((slot): MatrixEnd[] => {
       if (!slot.socket) return [];
       const { local } = slot.socket;
-      const mapped = slot.leg?.mapped ?? null;
+      const mapped = slot.leg?.best ?? null;
       const addresses = mapped && !sameAddress(mapped, local) ? [local, mapped] : [local];
+      if (addresses.length > 1 && mapped) this.#candidate(slot, 'srflx', mapped);
       return [{ interface: slot.interface.name, family: slot.family, arm: slot.arm, addresses }];
     });
     this.#options.ready(block.number, ends);
   }
 
-  #sendsOf(block: Block, round: number): (() => void)[] {
-    const sends: (() => void)[] = [];
+  #sendsOf(block: Block, round: number): Planned[] {
+    const sends: Planned[] = [];
     const perAddress = new Map<string, number>();
-    for (const slot of block.slots.values()) {
-      const { socket, leg } = slot;
+    let weights = 0;
+    for (const slot of block.slots) {
+      const { socket, leg, arm } = slot;
       if (!socket) continue;
-      if (leg) {
-        sends.push(() => {
-          leg.ask(socket, round);
+      const weight = weightOf(this.#options.registry.find(arm)?.lengthBytes);
+      if (leg?.asks === true) {
+        weights += weight;
+        sends.push({
+          arm,
+          send: () => {
+            leg.ask(socket, round);
+          },
+        });
+      }
+      const ports = arm === CONTROL_ARM && leg ? this.#options.ports(slot.interface, slot.family) : [];
+      for (const port of ports) {
+        const asker = this.#askerOf(block, slot, round);
+        sends.push({
+          arm,
+          send: () => {
+            if (asker?.socket) asker.leg?.askAt(asker.socket, round, port);
+          },
         });
       }
       for (const end of block.remote ?? []) {
-        if (end.family !== slot.family || end.arm !== slot.arm) continue;
+        if (end.family !== slot.family || end.arm !== arm) continue;
+        if (this.#options.paths.idOf(slot.interface.name, end.interface, slot.family) === null) continue;
         for (const to of end.addresses) {
           const already = perAddress.get(to.address) ?? 0;
-          if (to.family !== slot.family || already >= LIMITS.sendsPerAddress) continue;
-          if (sends.length >= LIMITS.sendsPerRound) return sends;
-          perAddress.set(to.address, already + 1);
-          sends.push(() => {
-            this.#probe(slot, socket, end.interface, to, round);
+          if (to.family !== slot.family || already + weight > LIMITS.sendsPerAddress) continue;
+          if (weights + weight > LIMITS.sendsPerRound) return sends;
+          perAddress.set(to.address, already + weight);
+          weights += weight;
+          sends.push({
+            arm,
+            send: () => {
+              this.#probe(slot, socket, end.interface, to, round);
+            },
           });
         }
       }
@@ -286,12 +349,21 @@ export class Matrix implements SocketOwner {
     return sends;
   }
 
+  /** Of all sockets of an interface each in turn: where one way of several is dead a port must not look so. */
+  #askerOf({ slots }: Block, { interface: on, family }: Slot, round: number): Slot | undefined {
+    const own = slots.filter(
+      (slot) => slot.interface === on && slot.family === family && slot.socket !== null && slot.leg !== null,
+    );
+    return own[round % own.length];
+  }
+
   #probe(slot: Slot, socket: OpenSocket, towards: string, to: TransportAddress, round: number): void {
     this.#counter += 1;
-    const probe = buildProbe(slot.arm, {
+    const probe = buildArmPacket(slot.arm, {
       key: this.#options.sessionKey,
       counter: this.#counter,
       random: this.#host.random,
+      arms: this.#options.registry,
     });
     this.#host.send(socket, to, probe.bytes, {
       leg: 'peer',
@@ -304,7 +376,8 @@ export class Matrix implements SocketOwner {
   }
 
   #closeBlock(block: Block): void {
-    for (const id of block.slots.keys()) {
+    for (const [id, [slot]] of [...this.#bySocket]) {
+      if (!slot || !block.slots.includes(slot)) continue;
       this.#bySocket.delete(id);
       this.#host.close(id);
     }

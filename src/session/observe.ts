@@ -1,19 +1,26 @@
 import type { Family } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
-import type { Ms } from '../base/time.js';
-import type {
-  DirectionObservation,
-  EndObservation,
-  FaultObservation,
-  PathObservation,
-  RoundObservation,
-  RunObservation,
+import {
+  type DirectionObservation,
+  endFamily,
+  type EndObservation,
+  type FaultObservation,
+  type PathObservation,
+  type RunObservation,
 } from '../verdict/observation.js';
 import type { PathEndReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
-import { pathId, yardstickSchema, type RecordEvent } from './record.js';
-import { directionKey, endKey, FAR, ownerKey, RecordIndex, type EventOf } from './record-index.js';
+import { translatorOf } from './nat64.js';
+import { lapsesOf } from './observe-lapses.js';
+import { profileOf } from './observe-profile.js';
+import { relayOf, relaysOf } from './observe-relays.js';
+import { transferOf } from './observe-transfer.js';
+import { waysOf } from './observe-ways.js';
+import { pathId, yardstickSchema } from './record.js';
+import { roundsByArm, roundsByPort } from './rounds.js';
+import { trialsOf } from './trials.js';
+import { directionKey, endKey, FAR, ownerKey, type EventOf, type RecordIndex } from './record-index.js';
 
 const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
 
@@ -21,8 +28,7 @@ const FAMILIES: readonly Family[] = ['ipv4', 'ipv6'];
  * A record → what the run observed, joined by transaction. Pure; takes the events of one end alone as well as of both.
  * `null` where the record does not even say which run it is of.
  */
-export function observe(events: readonly RecordEvent[]): RunObservation | null {
-  const index = new RecordIndex(events);
+export function observe(index: RecordIndex): RunObservation | null {
   const { run } = index;
   if (!run) return null;
   const client = index.hosts.get('client')?.interfaces ?? [];
@@ -31,6 +37,7 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
   const [interrupted] = index.all('interrupted').filter(({ host }) => host === 'client');
   const serverInterrupted = index.all('interrupted').find(({ host }) => host === 'server');
   const yardstick = index.all('yardstick').find(({ host }) => host === 'client');
+  const paths = client.flatMap((left) => server.flatMap((right) => pathsBetween(index, run, left, right)));
   return {
     id: run.id,
     started: run.started,
@@ -41,6 +48,8 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
     seed: run.seed,
     policy: run.policy,
     arms: run.arms,
+    ownArms: run.ownArms ?? [],
+    ownExperiments: run.ownExperiments ?? [],
     firstOnly: run.firstOnly,
     hosts: [...index.hosts.values()].map(({ host, name, pinning, interfaces }) => ({
       role: host,
@@ -48,6 +57,7 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
       pinning,
       interfaces,
     })),
+    clock: clockOf(index),
     references: run.references.length,
     controlLost: controlLost
       ? { at: controlLost.t, reason: controlLost.reason }
@@ -56,20 +66,38 @@ export function observe(events: readonly RecordEvent[]): RunObservation | null {
         : null,
     interrupted: interrupted !== undefined,
     ends: [...endsOf(index, 'client', client), ...endsOf(index, 'server', server)],
-    paths: client.flatMap((left) => server.flatMap((right) => pathsBetween(index, run, left, right))),
+    paths,
+    profile: profileOf(index, paths),
+    relays: relaysOf(index),
+    transfer: transferOf(index),
     yardsticks: yardstick ? yardstick.results.flatMap((result) => yardstickSchema.safeParse(result).data ?? []) : null,
   };
 }
 
+/** Each end saw the other's clock late by one way of the control channel: the difference cancels it, the sum is both. */
+function clockOf({ hosts }: RecordIndex): RunObservation['clock'] {
+  const ofServer = hosts.get('client')?.farClockAheadMs;
+  const ofClient = hosts.get('server')?.farClockAheadMs;
+  if (ofServer === undefined || ofClient === undefined) return null;
+  return {
+    serverAheadMs: Math.round((ofServer - ofClient) / 2),
+    withinMs: Math.ceil(Math.abs(ofServer + ofClient) / 2),
+  };
+}
+
 function endsOf(index: RecordIndex, host: Role, interfaces: readonly HostInterface[]): EndObservation[] {
-  return interfaces.flatMap((on) => familiesOf(on).map((family) => endOf(index, host, on, family)));
+  return interfaces.flatMap((on) => {
+    const families = reachesIPv4(index, host, on) ? FAMILIES : familiesOf(on);
+    return families.map((family) => endOf(index, host, on, family));
+  });
 }
 
 function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family): EndObservation {
   const here = (event: { readonly host: Role; readonly interface: string; readonly family: Family }): boolean =>
     event.host === host && event.interface === on.name && event.family === family;
-  const sends = (index.sends.get(endKey(host, on.name, family)) ?? []).filter((sent) => sent.purpose === 'arm');
-  const arms = roundsByArm(index, sends, (sent) => index.arrived(sent, host) !== undefined);
+  const all = index.sends(endKey(host, on.name, family));
+  const sends = all.filter(({ purpose }) => purpose === 'arm');
+  const arms = roundsByArm(index, sends, host);
   const rounds = arms.flatMap((tally) => tally.rounds.map(({ at }) => at));
   // verdicts.md, `udp-blocked`: TCP "in the same rounds". Where there were none, any try tells of the reference.
   const from = rounds.length > 0 ? Math.min(...rounds) - HEADER_MUTATIONS.intervalMs : 0;
@@ -81,14 +109,20 @@ function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family
     kind: on.kind,
     label: on.label,
     family,
-    notGathered: on.addresses.some((address) => address.family === family)
-      ? (notGathered?.reason ?? null)
-      : 'no-address',
+    notGathered:
+      on.nat64 || on.addresses.some((address) => address.family === family)
+        ? (notGathered?.reason ?? null)
+        : 'no-address',
     nat: index.all('nat').findLast(here)?.model ?? null,
     reference: {
       control: arms.find(({ arm }) => arm === 'random')?.rounds ?? [],
       arms,
       tcp: { tried: tcp.length, connected: tcp.filter(({ code }) => code === null).length },
+      ports: roundsByPort(
+        index,
+        all.filter(({ purpose }) => purpose === 'port'),
+        host,
+      ),
     },
     faults: faultsOf(index, host, on),
   };
@@ -135,7 +169,28 @@ function pathsBetween(
   const shared = FAMILIES.filter((family) => familiesOf(left).includes(family) && familiesOf(right).includes(family));
   const without = [left, right].find(({ addresses }) => addresses.length === 0);
   const families = without ? [familiesOf(without === left ? right : left)[0] ?? 'ipv4'] : shared;
-  return families.map((family) => pathOf(index, left, right, family, wanted));
+  const through = nat64Between(index, left, right);
+  return [
+    ...families.map((family) => pathOf(index, left, right, { family, wanted, nat64: null })),
+    ...(through ? [pathOf(index, left, right, { family: 'ipv6', wanted, nat64: through })] : []),
+  ];
+}
+
+/** Whether an interface without IPv4 got an answer from an IPv4 host: its prefix is one. */
+function reachesIPv4(index: RecordIndex, host: Role, on: HostInterface): boolean {
+  if (!on.nat64) return false;
+  const candidates = index.all('candidate');
+  return candidates.some(
+    (event) =>
+      event.host === host && event.interface === on.name && event.family === 'ipv4' && event.candidate === 'srflx',
+  );
+}
+
+function nat64Between(index: RecordIndex, left: HostInterface, right: HostInterface): PathObservation['nat64'] {
+  const translator = translatorOf(left, right);
+  const host = translator === left ? 'client' : 'server';
+  if (!translator?.nat64 || !reachesIPv4(index, host, translator)) return null;
+  return { host, prefix: translator.nat64.prefix };
 }
 
 function isWanted(index: RecordIndex, run: EventOf<'run'>, left: HostInterface, right: HostInterface): boolean {
@@ -151,10 +206,12 @@ function pathOf(
   index: RecordIndex,
   left: HostInterface,
   right: HostInterface,
-  family: Family,
-  wanted: boolean,
+  { family: own, wanted, nat64 }: Pick<PathObservation, 'family' | 'wanted' | 'nat64'>,
 ): PathObservation {
-  const id = pathId(left.name, right.name, family);
+  const id = pathId(left.name, right.name, own);
+  // What both ends recorded of it they recorded as IPv4, the one by translation.
+  const family = endFamily({ family: own, nat64 });
+  const packets = pathId(left.name, right.name, family);
   const ofPath = (event: { readonly path: string }): boolean => event.path === id;
   const valid = index
     .all('valid')
@@ -163,26 +220,30 @@ function pathOf(
   const best = valid.at(-1) ?? null;
   const rtts = index.all('rtt').filter(ofPath);
   const pairs = index.all('pair').filter(ofPath);
-  const lost = index.all('lost').filter(ofPath);
   const selected = index.all('selected').findLast(({ host }) => host === 'client')?.path === id;
-  const up = directionOf(index, id, 'client');
+  const up = directionOf(index, packets, 'client');
+  const down = directionOf(index, packets, 'server');
+  const isChecked = up.checksSent + down.checksSent > 0;
+  const relay = relayOf(index, id);
   return {
     id,
-    family,
+    family: own,
     wanted,
-    client: pathEnd(index, 'client', left, family, best),
-    server: pathEnd(index, 'server', right, family, best),
+    nat64,
+    client: pathEnd(index, 'client', left, family, best, relay),
+    server: pathEnd(index, 'server', right, family, best, relay),
     noRoute: routeless(index, 'client', left, right, family) ?? routeless(index, 'server', right, left, family),
     egress: {
       client: egressOf(index, 'client', left, right, family, best),
       server: egressOf(index, 'server', right, left, family, best),
     },
     up,
-    down: directionOf(index, id, 'server'),
+    down,
     valid: best && valid[0] ? { at: valid[0].t, arm: best.arm } : null,
-    lostAt: lostAt(lost, valid),
-    superseded: index.run?.firstOnly === true && !best && up.checksSent > 0 && index.all('selected').length > 0,
+    lapses: lapsesOf(index.all('lost').filter(ofPath), valid),
+    superseded: index.run?.firstOnly === true && !best && isChecked && index.all('selected').length > 0,
     selected,
+    trials: trialsOf(index, packets),
     priority: [...pairs, ...valid].reduce((most, { priority }) => Math.max(most, priority), 0),
     rttMs:
       rtts.length > 0
@@ -191,14 +252,10 @@ function pathOf(
             median: rtts.reduce((least, { median }) => Math.min(least, median), Infinity),
           }
         : null,
+    ways: waysOf(index, id),
+    relay,
     icmp: icmpOf(index, left, right, family),
   };
-}
-
-/** A path that came up again after it was lost is not lost. */
-function lostAt(lost: readonly EventOf<'lost'>[], valid: readonly EventOf<'valid'>[]): Ms | null {
-  const last = lost.at(-1);
-  return last && !valid.some(({ t, host }) => host === last.host && t > last.t) ? last.t : null;
 }
 
 function pathEnd(
@@ -207,6 +264,7 @@ function pathEnd(
   on: HostInterface,
   family: Family,
   valid: EventOf<'valid'> | null,
+  relay: PathObservation['relay'],
 ): PathEndReport {
   const own = valid?.host === host;
   const candidates = index
@@ -217,7 +275,7 @@ function pathEnd(
   const gathered = candidates.find(({ candidate }) => candidate === 'srflx') ?? candidates[0];
   const candidate = valid
     ? { type: own ? valid.localType : valid.remoteType, ...(own ? valid.local : valid.remote) }
-    : gathered && { type: gathered.candidate, ...gathered.address };
+    : (relay?.[host] ?? (gathered && { type: gathered.candidate, ...gathered.address }));
   return {
     interface: on.name,
     kind: on.kind,
@@ -227,15 +285,16 @@ function pathEnd(
 }
 
 function directionOf(index: RecordIndex, path: string, from: Role): DirectionObservation {
-  const sends = index.sends.get(directionKey(path, from)) ?? [];
+  const sends = index.sends(directionKey(path, from));
   const far = FAR[from];
   const arrived = (sent: EventOf<'sent'>): boolean => index.arrived(sent, far) !== undefined;
   const taken = sends.filter(({ error }) => error === null);
   const checks = taken.filter(({ purpose }) => purpose === 'check' || purpose === 'consent');
   // An answer to this direction's requests travels the other way under the same transaction.
   const requests = new Set(checks.map(({ id }) => id));
-  const back = index.sends.get(directionKey(path, far)) ?? [];
+  const back = index.sends(directionKey(path, far));
   const answers = back.filter(({ purpose, error, id }) => purpose === 'response' && error === null && requests.has(id));
+  const altered = (sent: EventOf<'sent'>, at: Role): boolean => index.altered(sent, at) !== undefined;
   const sendErrors = new Map<string, number>();
   for (const { error } of sends) if (error !== null) sendErrors.set(error, (sendErrors.get(error) ?? 0) + 1);
   return {
@@ -243,45 +302,23 @@ function directionOf(index: RecordIndex, path: string, from: Role): DirectionObs
     checksReceived: checks.filter(arrived).length,
     answersSent: answers.length,
     answersReceived: answers.filter((sent) => index.arrived(sent, from) !== undefined).length,
+    checksAltered: checks.filter((sent) => altered(sent, far)).length,
+    answersAltered: answers.filter((sent) => altered(sent, from)).length,
     sendErrors: Object.fromEntries(sendErrors),
     arms: roundsByArm(
       index,
       sends.filter(({ purpose }) => purpose === 'arm'),
-      arrived,
+      far,
     ),
   };
-}
-
-/** A round of an arm counts once: sent if the kernel took any of its packets, received if any arrived. */
-function roundsByArm(
-  index: RecordIndex,
-  sends: readonly EventOf<'sent'>[],
-  arrived: (sent: EventOf<'sent'>) => boolean,
-): { readonly arm: string; readonly rounds: readonly RoundObservation[] }[] {
-  const order = index.run?.arms ?? [];
-  const arms = new Map<string, Map<number, RoundObservation>>();
-  for (const sent of sends) {
-    if (sent.round === null) continue;
-    const rounds = arms.get(sent.arm) ?? new Map<number, RoundObservation>();
-    arms.set(sent.arm, rounds);
-    const known = rounds.get(sent.round);
-    rounds.set(sent.round, {
-      round: sent.round,
-      at: Math.min(known?.at ?? sent.t, sent.t),
-      sent: known?.sent === true || sent.error === null,
-      received: known?.received === true || (sent.error === null && arrived(sent)),
-    });
-  }
-  return [...arms]
-    .map(([arm, rounds]) => ({ arm, rounds: [...rounds.values()].sort((a, b) => a.round - b.round) }))
-    .sort((a, b) => order.indexOf(a.arm) - order.indexOf(b.arm));
 }
 
 /** The IP addresses under which the far end's interface was tried. */
 function farAddresses(index: RecordIndex, host: Role, far: HostInterface, family: Family): Set<string> {
   const candidates = index
     .all('candidate')
-    .filter((event) => event.host === FAR[host] && event.interface === far.name && event.family === family);
+    .filter((event) => event.host === FAR[host] && event.interface === far.name && event.family === family)
+    .filter(({ candidate }) => candidate !== 'relay');
   return new Set(candidates.map(({ address }) => address.address));
 }
 

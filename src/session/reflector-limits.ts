@@ -59,7 +59,8 @@ export class PrefixBuckets {
   }
 }
 
-function prefixOf(address: string): string {
+/** What one customer gets: /24, /56. */
+export function prefixOf(address: string): string {
   const bytes = addressBytes(address);
   return formatAddressBytes(bytes.fill(0, bytes.length === 4 ? 3 : 7));
 }

@@ -3,9 +3,11 @@ import { IcepathError } from '../base/errors.js';
 import type { HostInterface } from '../base/interface.js';
 import { type Machine, Queue } from '../base/machine.js';
 import type { Random } from '../base/random.js';
-import { NEVER, type Ms } from '../base/time.js';
-import { buildReferenceAnswer, recogniseReferenceRequest } from '../mutation/reference.js';
+import { earliest, NEVER, type Ms } from '../base/time.js';
+import { buildReferenceAnswer, recogniseReferenceRequest, type ReferenceRequest } from '../mutation/reference.js';
+import { standInAnswer } from '../profile/messages.js';
 import type { SessionInput, SessionOutput, SocketId } from './io.js';
+import { LateAnswers } from './reflector-late.js';
 import { PrefixBuckets, type Rate, TokenBucket } from './reflector-limits.js';
 
 export interface ReflectorOptions {
@@ -28,6 +30,8 @@ export const REFLECTOR_LIMITS = {
 } as const;
 
 const REPORT_MS: Ms = 60_000;
+/** Below it no NAT maps a client's port. */
+const LEAST_CLIENT_PORT = 1024;
 
 interface Counts {
   datagrams: number;
@@ -59,6 +63,7 @@ export class Reflector implements Machine<SessionInput, SessionOutput> {
   readonly #places: ReadonlyMap<SocketId, Place>;
   /** Where the opened sockets really are (an asked port of 0 is any). */
   readonly #local = new Map<SocketId, TransportAddress>();
+  readonly #late = new LateAnswers();
   readonly #prefixes = new PrefixBuckets(REFLECTOR_LIMITS.largerPerPrefix, REFLECTOR_LIMITS.prefixes);
   #total = new TokenBucket(REFLECTOR_LIMITS.total, 0);
   #larger = new TokenBucket(REFLECTOR_LIMITS.larger, 0);
@@ -103,6 +108,7 @@ export class Reflector implements Machine<SessionInput, SessionOutput> {
         break;
       default:
     }
+    this.#answerLate(now);
     if (now >= this.#reportAt) {
       this.#report();
       this.#reportAt = now + REPORT_MS;
@@ -114,7 +120,7 @@ export class Reflector implements Machine<SessionInput, SessionOutput> {
   }
 
   deadline(): Ms {
-    return this.#finished ? NEVER : this.#reportAt;
+    return this.#finished ? NEVER : earliest(this.#reportAt, this.#late.deadline());
   }
 
   #start(interfaces: readonly HostInterface[], now: Ms): void {
@@ -153,28 +159,54 @@ export class Reflector implements Machine<SessionInput, SessionOutput> {
     if (!at || !this.#local.has(socket)) return;
     this.#counts.datagrams += 1;
     this.#counts.bytesIn += bytes.length;
-    const request = this.#mayAsk(from) ? recogniseReferenceRequest(bytes) : null;
+    const request = this.#mayAsk(from) ? answerable(recogniseReferenceRequest(bytes), from) : null;
     const { host, port } = request?.change ? changed(at, request.change) : at;
     const [leaving, origin] =
       port === at.port && host === at.host ? [socket, this.#local.get(socket)] : this.#at(host, port);
     if (!request || !leaving || !origin) {
+      if (!request && this.#standsIn(socket, from, bytes, now)) return;
       this.#counts.foreign += 1;
       return;
     }
-    const answer = buildReferenceAnswer(request, {
+    const after = this.#late.hasRoomFor(from) ? request.afterSeconds : null;
+    const about = {
       mapped: from,
       origin: scopeOf(origin.address) === 'unspecified' ? null : origin,
       other: this.#at(at.host === 'first' ? 'other' : 'first', at.port === 'other' ? 'first' : 'other')[1],
       random: this.#random,
-    });
+    };
+    const answer = buildReferenceAnswer(request, { ...about, afterSeconds: after });
     if (!this.#allowed(answer.length > bytes.length, from, now)) {
       this.#counts.limited += 1;
       return;
     }
+    this.#send(leaving, from, answer);
+    if (after === null) return;
+    const late = buildReferenceAnswer(request, { ...about, afterSeconds: 0 });
+    this.#late.add({ at: now + after * 1000, socket: leaving, to: from, bytes: late });
+  }
+
+  /** In place of a relay of a behaviour profile: it says what a relay would say, never more than it was asked, and relays nothing. */
+  #standsIn(socket: SocketId, from: TransportAddress, bytes: Uint8Array, now: Ms): boolean {
+    const answer = this.#mayAsk(from) ? standInAnswer(bytes, from) : null;
+    if (!answer) return false;
+    if (this.#allowed(false, from, now)) this.#send(socket, from, answer);
+    else this.#counts.limited += 1;
+    return true;
+  }
+
+  #answerLate(now: Ms): void {
+    for (const { socket, to, bytes } of this.#late.due(now)) {
+      if (this.#allowed(false, to, now)) this.#send(socket, to, bytes);
+      else this.#counts.limited += 1;
+    }
+  }
+
+  #send(socket: SocketId, to: TransportAddress, bytes: Uint8Array): void {
     this.#counts.answers += 1;
-    this.#counts.bytesOut += answer.length;
+    this.#counts.bytesOut += bytes.length;
     this.#nextToken += 1;
-    this.#outputs.push({ type: 'send', socket: leaving, to: from, bytes: answer, token: this.#nextToken });
+    this.#outputs.push({ type: 'send', socket, to, bytes, token: this.#nextToken });
   }
 
   /** Not those that no answer can reach, and not ourselves: two reflectors must not entertain each other. */
@@ -211,6 +243,11 @@ export class Reflector implements Machine<SessionInput, SessionOutput> {
 
 function noCounts(): Counts {
   return { datagrams: 0, bytesIn: 0, answers: 0, bytesOut: 0, foreign: 0, limited: 0, refused: 0 };
+}
+
+/** The first bytes of a user's arm are echoed: not to services, whose questions they might be (RFC 4787 REQ-3). */
+function answerable(request: ReferenceRequest | null, from: TransportAddress): ReferenceRequest | null {
+  return request?.own?.starts && from.port < LEAST_CLIENT_PORT ? null : request;
 }
 
 /** RFC 5780 §6.1, table 1; what comes in on an extra port has the other port as its change. */

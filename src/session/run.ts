@@ -1,19 +1,29 @@
 import type { HostInterface } from '../base/interface.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ControlMessage } from '../control/messages.js';
-import { findArm } from '../mutation/arm.js';
 import { PLAIN_ARM } from '../mutation/names.js';
+import { type ArmRegistry, armsWith } from '../mutation/registry.js';
 import { parsePolicy } from '../ice/policy.js';
 import type { Candidate, Credentials } from '../ice/types.js';
+import type { TurnServer } from '../turn/types.js';
 import { Connectivity } from './connectivity.js';
 import { Evidence } from './evidence.js';
+import { Flows } from './experiments/flows.js';
+import { PortGuessing } from './guessing.js';
 import type { Host } from './host.js';
 import type { EgressResult, SessionInput } from './io.js';
 import { PeerAddresses } from './limits.js';
+import type { MatrixDesign } from './matrix-design.js';
 import { Matrix, type MatrixEnd } from './matrix.js';
 import { NatMeasurement } from './nat.js';
+import { withAddresses } from './nat64.js';
+import type { PathNames } from './path-names.js';
 import type { Plan } from './plan.js';
+import { profileOfPlan, ProfilePlay } from './profile-play.js';
 import { ReferenceTcp } from './reference-tcp.js';
+import { Regathering } from './regather.js';
+import { Transfer } from './transfer/transfer.js';
+import type { TransferOptions } from './transfer/types.js';
 
 /** How long after the start the routes are looked up, even if the far end has not named all its candidates yet. */
 const EGRESS_AFTER_MS: Ms = 1500;
@@ -24,9 +34,22 @@ export interface RunOptions {
   readonly host: Host;
   readonly plan: Plan;
   readonly interfaces: readonly HostInterface[];
+  readonly paths: PathNames;
   readonly pin: boolean;
+  /** Ports that this host's user lets its sockets have, and those of the far end be. */
+  readonly ports: readonly number[];
+  /** Of the matrix, where it is not the usual one. */
+  readonly design: MatrixDesign | undefined;
+  /** TURN servers of this host's user. */
+  readonly turn: readonly TurnServer[];
+  /** This host's user allows the guessing of ports. */
+  readonly guessPorts: boolean;
+  /** What QUIC needs here, and the far end's certificate; `null`: one of the two ends has none. */
+  readonly quic: Pick<TransferOptions, 'means' | 'farFingerprint'> | null;
   /** A block's rounds are over on this host. */
   readonly blockDone: (block: number) => void;
+  /** This host has sent, and told of, everything of a batch of shots; or would not. */
+  readonly batchDone: (batch: number, ok: boolean) => void;
 }
 
 /**
@@ -39,31 +62,52 @@ export class Run {
   readonly evidence: Evidence;
   readonly connectivity: Connectivity;
   readonly matrix: Matrix;
+  /** Fresh sockets for paths whose first ones got nowhere. */
+  readonly regathering: Regathering;
+  /** The port that a NAT draws for every destination, guessed. */
+  readonly guessing: PortGuessing;
+  /** What experiments send. */
+  readonly flows: Flows;
+  /** Data over the paths that work, where the client wants them and both ends can. */
+  readonly transfer: Transfer | null;
+  /** Somebody else's schedule, where the client asks for one. */
+  readonly profile: ProfilePlay | null;
   readonly #nats: readonly NatMeasurement[];
   readonly #tcp: ReferenceTcp;
   readonly #peer: PeerAddresses;
+  readonly #arms: ArmRegistry;
+  /** The addresses of each interface, as they were told last. */
+  readonly #present = new Map<string, string>();
   #egressAt: Ms = NEVER;
   /** Without sockets nothing is left to do but to tell the far end. */
   #stopped = false;
+  #onlyNats = false;
   #closing: { readonly then: () => void; waiting: number; readonly until: Ms } | null = null;
 
   constructor(options: RunOptions) {
-    const { host, plan, interfaces, pin } = options;
+    const { host, plan, interfaces, paths, pin, ports } = options;
     this.#options = options;
     this.#host = host;
     this.evidence = new Evidence(host);
-    this.#peer = new PeerAddresses(interfaces);
+    this.#peer = new PeerAddresses(interfaces, ports);
+    this.#arms = armsWith(plan.ownArms);
     const credentials = newCredentials(host);
+    this.transfer = plan.transfer && options.quic ? new Transfer(host, { plan: plan.transfer, ...options.quic }) : null;
     this.connectivity = new Connectivity(host, {
       interfaces,
+      paths,
       pin,
+      ports,
       references: plan.references,
+      turn: options.turn,
       controlling: host.role === 'client',
       credentials,
       policy: parsePolicy(plan.policy),
       firstOnly: plan.firstOnly,
-      arm: plan.arms.find((name) => findArm(name)?.stun) ?? PLAIN_ARM,
+      arms: this.#arms,
+      arm: plan.arms.find((name) => this.#arms.find(name)?.stun) ?? PLAIN_ARM,
       checksPerPair: plan.checksPerPair,
+      data: this.transfer,
       signal: {
         candidate: (candidate) => {
           host.message({ type: 'candidate', candidate });
@@ -76,10 +120,14 @@ export class Run {
     host.message({ type: 'credentials', ...credentials });
     this.matrix = new Matrix(host, {
       interfaces,
+      paths,
       arms: plan.arms,
+      registry: this.#arms,
       references: plan.references,
       sessionKey: plan.sessionKey,
       pin,
+      ...(options.design && { design: options.design }),
+      ports: (on, family) => this.#nats.flatMap((nat) => nat.portsOf(on, family)),
       ready: (block, ends) => {
         host.message({ type: 'sockets', block, ends });
       },
@@ -89,13 +137,48 @@ export class Run {
       done: options.blockDone,
     });
     this.#nats = interfaces.flatMap((on) =>
-      firstAddresses(on).map((address) => new NatMeasurement(host, on, address, plan.references, pin)),
+      firstAddresses(on).map((address) => new NatMeasurement(host, on, address, plan.references, pin, plan.deep)),
     );
+    this.regathering = new Regathering(host, {
+      sockets: this.connectivity,
+      interfaces,
+      arms: this.#arms,
+      references: plan.references,
+      peer: this.#peer,
+      sessionKey: plan.sessionKey,
+      pin,
+      openerTtl: (on, family) => this.#nats.find((nat) => nat.measures(on, family))?.openerTtl ?? null,
+    });
+    this.guessing = new PortGuessing(host, {
+      sockets: this.connectivity,
+      interfaces,
+      arms: this.#arms,
+      references: plan.references,
+      peer: this.#peer,
+      sessionKey: plan.sessionKey,
+      pin,
+      allowed: options.guessPorts,
+    });
+    this.flows = new Flows(host, {
+      interfaces,
+      references: plan.references,
+      peer: this.#peer,
+      sessionKey: plan.sessionKey,
+      arms: this.#arms,
+      pin,
+      done: options.batchDone,
+    });
     this.#tcp = new ReferenceTcp(host, interfaces, plan.references, pin);
+    const profile = plan.profile ? profileOfPlan(plan.profile) : null;
+    const { references, sessionKey } = plan;
+    const played = { interfaces, references, peer: this.#peer, sessionKey, pin };
+    this.profile =
+      plan.profile && profile ? new ProfilePlay(host, { name: plan.profile.name, profile, ...played }) : null;
   }
 
   begin(): void {
     for (const on of this.#options.interfaces) {
+      this.#present.set(on.name, on.addresses.map(({ address }) => address).join(' '));
       if (on.addresses.length > 0) continue;
       const detail = `${on.name} has no usable address`;
       this.#host.record({ type: 'not-gathered', interface: on.name, family: 'ipv4', reason: 'no-address', detail });
@@ -104,6 +187,23 @@ export class Run {
     this.connectivity.begin();
     for (const nat of this.#nats) nat.begin();
     this.#tcp.try();
+    this.profile?.begin();
+  }
+
+  /** Addresses came or went. A run knows its interfaces from its beginning: what is plugged in later is for the next one. */
+  interfacesChanged(now: readonly HostInterface[]): void {
+    if (this.#stopped || this.#onlyNats || this.#closing) return;
+    const addresses = new Map(now.map((on) => [on.name, on.addresses]));
+    const known = this.#options.interfaces.map((on) => withAddresses(on, addresses.get(on.name) ?? []));
+    for (const on of known) {
+      const text = on.addresses.map(({ address }) => address).join(' ');
+      if (this.#present.get(on.name) === text) continue;
+      this.#present.set(on.name, text);
+      this.#host.record({ type: 'interface', interface: on.name, addresses: [...(addresses.get(on.name) ?? [])] });
+      this.#host.log('info', 'interface.changed', { interface: on.name, addresses: text });
+    }
+    this.connectivity.change(known);
+    this.profile?.change(known);
   }
 
   get plan(): Plan {
@@ -112,7 +212,9 @@ export class Run {
 
   /** Whether this host has nothing of its own left to find out, the matrix aside. */
   get quiet(): boolean {
-    return this.connectivity.checksDone && this.#nats.every(({ done }) => done) && this.#tcp.done;
+    const { deep } = this.plan;
+    const measured = this.#nats.every(({ done, busy }) => done && !(deep && busy)) && this.#tcp.done;
+    return this.connectivity.checksDone && measured && this.regathering.quiet && this.guessing.quiet;
   }
 
   /** Takes what both roles understand; false for every other message. */
@@ -122,7 +224,7 @@ export class Run {
         this.connectivity.credentials(message);
         return true;
       case 'candidate':
-        if (this.#peer.admits(message.candidate.address)) {
+        if (this.#peer.admitsCandidate(message.candidate.address)) {
           this.connectivity.candidate(message.candidate satisfies Candidate);
         } else this.#host.complain('candidate.refused', message.candidate.address);
         return true;
@@ -135,14 +237,19 @@ export class Run {
         this.matrix.remote(message.block, this.#admitted(message.ends));
         return true;
       case 'arm':
-        if (findArm(message.arm)?.stun) this.connectivity.setArm(message.path, message.arm);
+        if (this.#arms.find(message.arm)?.stun) this.connectivity.setArm(message.path, message.arm);
         else this.#host.complain('arm.unknown', { arm: message.arm });
         return true;
       case 'events':
         this.evidence.take(message.events);
         return true;
       default:
-        return false;
+        return (
+          this.regathering.message(message) ||
+          this.guessing.message(message) ||
+          this.flows.message(message) ||
+          this.profile?.message(message) === true
+        );
     }
   }
 
@@ -152,15 +259,22 @@ export class Run {
   }
 
   deadline(): Ms {
-    if (this.#stopped) return earliest(this.evidence.deadline(), this.#closing?.until ?? NEVER);
-    return earliest(
-      this.connectivity.deadline(),
-      this.matrix.deadline(),
-      this.evidence.deadline(),
-      this.#egressAt,
-      this.#closing?.until ?? NEVER,
-      ...this.#nats.map((nat) => nat.deadline()),
+    const ending = earliest(this.evidence.deadline(), this.#closing?.until ?? NEVER);
+    if (this.#stopped) return ending;
+    if (this.#onlyNats) return this.#nats.reduce((first, nat) => earliest(first, nat.deadline()), ending);
+    const parts = earliest(this.connectivity.deadline(), this.matrix.deadline(), this.evidence.deadline());
+    const own = earliest(this.#egressAt, this.#closing?.until ?? NEVER);
+    const data = this.transfer?.deadline() ?? NEVER;
+    const all = earliest(
+      parts,
+      own,
+      data,
+      this.regathering.deadline(),
+      this.guessing.deadline(),
+      this.flows.deadline(),
+      this.profile?.deadline() ?? NEVER,
     );
+    return this.#nats.reduce((first, nat) => earliest(first, nat.deadline()), all);
   }
 
   timeout(): void {
@@ -170,12 +284,23 @@ export class Run {
   }
 
   #work(): void {
+    for (const nat of this.#nats) nat.timeout();
+    if (this.#onlyNats) return;
     this.connectivity.timeout();
     this.matrix.timeout();
-    for (const nat of this.#nats) nat.timeout();
+    this.regathering.timeout();
+    this.guessing.timeout();
+    this.flows.timeout();
+    this.transfer?.timeout();
+    this.profile?.timeout();
     if (this.#egressAt > this.#host.now) return;
     this.#egressAt = NEVER;
     this.#checkEgress('before', () => undefined);
+  }
+
+  /** The far end has closed its sockets: paths are over, and what falls silent now is not lost. */
+  measureOnly(): void {
+    this.#onlyNats = true;
   }
 
   /** Looks up routes and counters once more, writes what the agent knows, and calls back when all is in the record. */
@@ -200,8 +325,14 @@ export class Run {
   }
 
   stop(): void {
+    if (!this.#stopped) {
+      this.connectivity.stop();
+      this.profile?.stop();
+    }
     this.#stopped = true;
+    this.transfer?.stop();
     this.matrix.stop();
+    this.flows.stop();
     this.evidence.flush();
     this.#host.closeAll();
   }

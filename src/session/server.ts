@@ -1,7 +1,7 @@
 import { NEVER, type Ms } from '../base/time.js';
 import { MAX_REASON, type ControlMessage } from '../control/messages.js';
 import { transportAddress } from '../base/address.js';
-import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
+import { oftenEndsAfter } from '../../probes/header-mutations.js';
 import { LIMITS, refusalOf } from './limits.js';
 import type { Plan } from './plan.js';
 import { PATIENCE_MS, Session, type SessionOptions } from './session.js';
@@ -54,7 +54,7 @@ export class ServerSession extends Session {
   }
 
   protected override waitsUntil(): Ms {
-    const limit = this.#overdue ? NEVER : this.host.startedAt + (this.run ? LIMITS.runMs : LIMITS.planMs);
+    const limit = this.#overdue ? NEVER : this.host.startedAt + (this.run ? this.#longestMs : LIMITS.planMs);
     return Math.min(this.#until, limit);
   }
 
@@ -64,14 +64,16 @@ export class ServerSession extends Session {
       if (this.host.elapsed >= LIMITS.planMs) this.#refuse('no plan came');
       return;
     }
-    if (this.host.elapsed >= LIMITS.runMs && !this.#overdue) {
+    if (this.host.elapsed >= this.#longestMs && !this.#overdue) {
       this.#overdue = true;
       const reason = 'the run took too long';
       this.host.message({ type: 'finish', reason });
       this.peerEnded(reason);
     }
     const late = this.#until <= this.host.now;
-    if (this.#closing === 'waiting' && (run.quiet || late)) {
+    // The client knows before this host that all its data have come: QUIC is to say so, too.
+    const isDone = run.quiet && run.transfer?.done !== false;
+    if (this.#closing === 'waiting' && (isDone || late)) {
       this.#closing = 'closing';
       this.#until = NEVER;
       run.close(() => {
@@ -81,6 +83,11 @@ export class ServerSession extends Session {
         this.host.message({ type: 'finished' });
       });
     } else if (this.#closing === 'told' && late) this.finish();
+  }
+
+  get #longestMs(): Ms {
+    const { deep = false, transfer } = this.run?.plan ?? {};
+    return (deep ? LIMITS.deepRunMs : LIMITS.runMs) + (transfer?.seconds ?? 0) * 1000;
   }
 
   #planned(message: Extract<ControlMessage, { type: 'plan' }>): void {
@@ -95,20 +102,27 @@ export class ServerSession extends Session {
       this.#refuse(refusal);
       return;
     }
-    this.begin(plan, this.#options.pin ?? plan.pin, () => undefined);
+    this.begin(plan, this.#options.pin ?? plan.pin, {
+      blockDone: () => undefined,
+      batchDone: (batch, ok) => {
+        // First what happened, then that this was all.
+        this.run?.evidence.flush();
+        this.host.message({ type: 'shots-done', batch, ok });
+      },
+    });
     if (plan.webrtc) this.host.outputs.push({ type: 'yardstick', role: 'server', references: plan.references });
   }
 
   #rounds({ block, rounds, intervalMs }: Extract<ControlMessage, { type: 'rounds' }>): void {
-    const matrix = this.run?.matrix;
-    if (!matrix) return;
+    if (!this.run) return;
+    const { matrix, plan } = this.run;
     const { shortestIntervalMs, longestIntervalMs } = LIMITS;
     if (rounds > LIMITS.rounds || intervalMs < shortestIntervalMs || intervalMs > longestIntervalMs) {
       this.host.complain('rounds.refused', { block, rounds, intervalMs });
       return;
     }
     matrix.start(block, block * rounds, rounds, intervalMs);
-    if (block + 1 < HEADER_MUTATIONS.leastBlocks) matrix.prepare(block + 1);
+    if (!oftenEndsAfter(block + 1, { deep: plan.deep, arms: plan.arms.length })) matrix.prepare(block + 1);
   }
 
   #refuse(reason: string): void {
@@ -121,7 +135,10 @@ export class ServerSession extends Session {
     if (reason === 'done') {
       if (this.#closing !== 'no') return;
       this.#closing = 'waiting';
-      this.#until = this.host.now + PATIENCE_MS / 2;
+      // The lifetime of our NATs' mappings may take longer than the client's.
+      const { deep = false } = this.run?.plan ?? {};
+      if (deep) this.run?.measureOnly();
+      this.#until = deep ? NEVER : this.host.now + PATIENCE_MS / 2;
     } else this.peerEnded(reason);
   }
 }

@@ -1,5 +1,5 @@
-import { addressBytes, formatAddressBytes, transportAddress, type TransportAddress } from '../base/address.js';
-import { concatBytes, utf8Bytes, utf8Text, viewOf, xorBytes } from '../base/bytes.js';
+import { addressBytes, type TransportAddress, transportAddressOf } from '../base/address.js';
+import { concatBytes, setUint32, uint16At, uint32At, utf8Bytes, utf8Text, viewOf, xorBytes } from '../base/bytes.js';
 import type { NewAttribute, StunAttribute, StunMessage } from './message.js';
 import { ATTRIBUTES, MAGIC_COOKIE } from './registry.js';
 
@@ -62,7 +62,7 @@ export function readMappedAddress(message: StunMessage): TransportAddress | unde
 
 function addressIn(value: Uint8Array | undefined): TransportAddress | undefined {
   if (value?.length !== (value?.[1] === 1 ? 8 : value?.[1] === 2 ? 20 : NaN)) return undefined;
-  return transportAddress(formatAddressBytes(value.subarray(4)), viewOf(value).getUint16(2));
+  return transportAddressOf(value.subarray(4), uint16At(value, 2));
 }
 
 /** Port and address against the cookie, an IPv6 address against cookie and transaction id. Its own inverse. */
@@ -96,13 +96,13 @@ export function readUsername(message: StunMessage): string | undefined {
 
 function uint32(number: number): Uint8Array {
   const value = new Uint8Array(4);
-  viewOf(value).setUint32(0, number);
+  setUint32(value, 0, number);
   return value;
 }
 
-function readUint32(message: StunMessage, type: number): number | undefined {
+export function readUint32(message: StunMessage, type: number): number | undefined {
   const value = findAttribute(message, type)?.value;
-  return value?.length === 4 ? viewOf(value).getUint32(0) : undefined;
+  return value?.length === 4 ? uint32At(value, 0) : undefined;
 }
 
 // ICE (RFC 8445 §16.1)
@@ -169,8 +169,7 @@ export function unknownAttributesAttribute(types: readonly number[]): NewAttribu
 export function readUnknownAttributes(message: StunMessage): number[] | undefined {
   const value = findAttribute(message, ATTRIBUTES['UNKNOWN-ATTRIBUTES'])?.value;
   if (!value || value.length % 2 !== 0) return undefined;
-  const view = viewOf(value);
-  return Array.from({ length: value.length / 2 }, (_, index) => view.getUint16(index * 2));
+  return Array.from({ length: value.length / 2 }, (_, index) => uint16At(value, index * 2));
 }
 
 // NAT behaviour discovery (RFC 5780 §7)
@@ -205,5 +204,5 @@ export function responsePort(port: number): NewAttribute {
 
 export function readResponsePort(message: StunMessage): number | undefined {
   const value = findAttribute(message, ATTRIBUTES['RESPONSE-PORT'])?.value;
-  return value?.length === 2 || value?.length === 4 ? viewOf(value).getUint16(0) : undefined;
+  return value?.length === 2 || value?.length === 4 ? uint16At(value, 0) : undefined;
 }

@@ -1,6 +1,6 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { utf8Bytes, viewOf } from '../base/bytes.js';
-import { encodeMessage, type NewAttribute, type NewMessage, type StunMessage } from './message.js';
+import { setUint16, setUint32, uint16At, uint32At, utf8Bytes } from '../base/bytes.js';
+import { encodeMessage, type NewMessage, type StunMessage, writeAttribute } from './message.js';
 import { ATTRIBUTES, HEADER_BYTES } from './registry.js';
 
 export type IntegrityAlgorithm = 'sha1' | 'sha256';
@@ -37,7 +37,7 @@ export function longTermKey(
 const MAPPED_TO_NOTHING = /[\u00ad\u1806\u200b\u2060\ufeff]|\u034f|[\u180b-\u180d]|\u200c|\u200d|[\ufe00-\ufe0f]/gu;
 
 /** Mapping and normalisation of RFC 4013 §2.1 and §2.2; what §2.3 prohibits passes. */
-function saslPrep(text: string): string {
+export function saslPrep(text: string): string {
   return text
     .replace(MAPPED_TO_NOTHING, '')
     .replace(/\p{Zs}/gu, ' ')
@@ -50,25 +50,27 @@ export function signed(
   options: { readonly key: Uint8Array; readonly algorithm?: IntegrityAlgorithm; readonly fingerprint?: boolean },
 ): Uint8Array {
   const algorithm = options.algorithm ?? 'sha1';
-  const whole = withAttributes(message, integrity(message, options.key, algorithm));
-  return options.fingerprint === true ? fingerprinted(whole) : encodeMessage(whole);
+  const valueBytes = INTEGRITY_BYTES[algorithm];
+  const fingerprintBytes = options.fingerprint === true ? FINGERPRINT_BYTES : 0;
+  const bytes = encodeMessage(message, 4 + valueBytes + fingerprintBytes);
+  const at = bytes.length - fingerprintBytes - valueBytes - 4;
+  const value = hmacOf(bytes.subarray(0, at), options.key, algorithm, valueBytes);
+  writeAttribute(bytes, at, { type: INTEGRITY_TYPES[algorithm], value });
+  return fingerprintBytes > 0 ? withFingerprint(bytes) : bytes;
 }
 
 /** The message with a fingerprint and without integrity (RFC 8489 §14.7). */
 export function fingerprinted(message: NewMessage): Uint8Array {
-  const covered = encodeMessage(message);
+  return withFingerprint(encodeMessage(message, FINGERPRINT_BYTES));
+}
+
+/** Writes it into the room at the end. */
+function withFingerprint(bytes: Uint8Array): Uint8Array {
+  const at = bytes.length - FINGERPRINT_BYTES;
   const value = new Uint8Array(4);
-  viewOf(value).setUint32(0, fingerprintOf(covered));
-  return encodeMessage(withAttributes(message, { type: ATTRIBUTES.FINGERPRINT, value }));
-}
-
-function integrity(message: NewMessage, key: Uint8Array, algorithm: IntegrityAlgorithm): NewAttribute {
-  const value = hmacOf(encodeMessage(message), key, algorithm, INTEGRITY_BYTES[algorithm]);
-  return { type: INTEGRITY_TYPES[algorithm], value };
-}
-
-function withAttributes(message: NewMessage, ...more: readonly NewAttribute[]): NewMessage {
-  return { ...message, attributes: [...message.attributes, ...more] };
+  setUint32(value, 0, fingerprintOf(bytes.subarray(0, at)));
+  writeAttribute(bytes, at, { type: ATTRIBUTES.FINGERPRINT, value });
+  return bytes;
 }
 
 /**
@@ -107,8 +109,9 @@ function hmacOf(covered: Uint8Array, key: Uint8Array, algorithm: IntegrityAlgori
 }
 
 function withLength(bytes: Uint8Array, length: number): Uint8Array {
-  const copy = Uint8Array.from(bytes);
-  viewOf(copy).setUint16(2, length);
+  if (uint16At(bytes, 2) === length) return bytes;
+  const copy = new Uint8Array(bytes);
+  setUint16(copy, 2, length);
   return copy;
 }
 
@@ -119,7 +122,7 @@ export function verifyFingerprint(message: StunMessage): Verification {
   if (!value) return 'absent';
   if (at !== message.attributes.length - 1 || value.length !== 4) return 'invalid';
   const covered = message.raw.subarray(0, message.raw.length - FINGERPRINT_BYTES);
-  return viewOf(value).getUint32(0) === fingerprintOf(covered) ? 'valid' : 'invalid';
+  return uint32At(value, 0) === fingerprintOf(covered) ? 'valid' : 'invalid';
 }
 
 function fingerprintOf(covered: Uint8Array): number {

@@ -1,4 +1,4 @@
-import { concatBytes, toHex, viewOf } from '../base/bytes.js';
+import { setUint16, setUint32, toHex, uint16At, uint32At } from '../base/bytes.js';
 import { CLASSES, HEADER_BYTES, MAGIC_COOKIE, type StunClass, TRANSACTION_ID_BYTES } from './registry.js';
 
 export interface StunAttribute {
@@ -58,26 +58,39 @@ export function decodeType(type: number): { readonly method: number; readonly cl
   };
 }
 
-/** Throws `RangeError` on a transaction id, method or length that no STUN message can have. */
-export function encodeMessage(message: NewMessage): Uint8Array {
+/**
+ * Throws `RangeError` on a transaction id, method or length that no STUN message can have. `roomBytes` of zeros stand
+ * behind the attributes, and the length counts them: for an integrity and a fingerprint.
+ */
+export function encodeMessage(message: NewMessage, roomBytes = 0): Uint8Array {
   if (message.transactionId.length !== TRANSACTION_ID_BYTES) throw new RangeError('a transaction id has 12 bytes');
   if (message.method < 0 || message.method > 0xfff) throw new RangeError('a method has 12 bits');
-  const body = concatBytes(...message.attributes.map(encodeAttribute));
-  if (body.length > 0xffff) throw new RangeError('too long for a STUN message');
-  const header = new Uint8Array(8);
-  const view = viewOf(header);
-  view.setUint16(0, encodeType(message.method, message.class));
-  view.setUint16(2, body.length);
-  view.setUint32(4, MAGIC_COOKIE);
-  return concatBytes(header, message.transactionId, body);
+  const bodyBytes = message.attributes.reduce((sum, attribute) => sum + attributeBytes(attribute), roomBytes);
+  if (bodyBytes > 0xffff) throw new RangeError('too long for a STUN message');
+  const bytes = new Uint8Array(HEADER_BYTES + bodyBytes);
+  setUint16(bytes, 0, encodeType(message.method, message.class));
+  setUint16(bytes, 2, bodyBytes);
+  setUint32(bytes, 4, MAGIC_COOKIE);
+  bytes.set(message.transactionId, 8);
+  let offset = HEADER_BYTES;
+  for (const attribute of message.attributes) {
+    writeAttribute(bytes, offset, attribute);
+    offset += attributeBytes(attribute);
+  }
+  return bytes;
 }
 
-function encodeAttribute({ type, value, padding }: NewAttribute): Uint8Array {
-  const header = new Uint8Array(4);
-  const view = viewOf(header);
-  view.setUint16(0, type);
-  view.setUint16(2, value.length);
-  return concatBytes(header, value, padding ?? new Uint8Array(paddingLength(value.length)));
+/** Header and padding included. */
+export function attributeBytes({ value, padding }: NewAttribute): number {
+  return 4 + value.length + (padding?.length ?? paddingLength(value.length));
+}
+
+/** Puts an attribute into zeros. */
+export function writeAttribute(bytes: Uint8Array, offset: number, { type, value, padding }: NewAttribute): void {
+  setUint16(bytes, offset, type);
+  setUint16(bytes, offset + 2, value.length);
+  bytes.set(value, offset + 4);
+  if (padding) bytes.set(padding, offset + 4 + value.length);
 }
 
 function paddingLength(length: number): number {
@@ -87,11 +100,10 @@ function paddingLength(length: number): number {
 /** Nothing but what RFC 8489 §5 and §6.3 allow, and nothing behind it. The message is a view on `bytes`. */
 export function parseStrict(bytes: Uint8Array): ParseResult {
   if (bytes.length < HEADER_BYTES) return refused('too-short', `${bytes.length} bytes hold no STUN header`);
-  const view = viewOf(bytes);
-  const type = view.getUint16(0);
+  const type = uint16At(bytes, 0);
   if (type > 0x3fff) return refused('first-bits', 'the top two bits are not zero');
-  if (view.getUint32(4) !== MAGIC_COOKIE) return refused('cookie', 'no magic cookie');
-  const length = view.getUint16(2);
+  if (uint32At(bytes, 4) !== MAGIC_COOKIE) return refused('cookie', 'no magic cookie');
+  const length = uint16At(bytes, 2);
   if (length % 4 !== 0) return refused('unaligned', `a length of ${length} is no multiple of four`);
   if (length !== bytes.length - HEADER_BYTES) {
     return refused('length', `says ${length} bytes of attributes, has ${bytes.length - HEADER_BYTES}`);
@@ -106,6 +118,8 @@ function refused(code: ParseErrorCode, message: string): ParseResult {
   return { ok: false, error: { code, message } };
 }
 
+const NO_BYTES = new Uint8Array(0);
+
 type AttributeProblem = 'header' | 'value' | 'padding';
 
 /** Attributes up to `end`; a last one that is cut short is kept with what is there of its value. */
@@ -114,18 +128,17 @@ function readAttributes(
   end: number,
   alignment: 1 | 4,
 ): { readonly attributes: StunAttribute[]; readonly problem: AttributeProblem | null } {
-  const view = viewOf(bytes);
   const attributes: StunAttribute[] = [];
   let offset = HEADER_BYTES;
   while (offset < end) {
     if (offset + 4 > end) return { attributes, problem: 'header' };
-    const length = view.getUint16(offset + 2);
+    const length = uint16At(bytes, offset + 2);
     const valueEnd = offset + 4 + length;
     const padding = alignment === 4 ? paddingLength(length) : 0;
     attributes.push({
-      type: view.getUint16(offset),
+      type: uint16At(bytes, offset),
       value: bytes.subarray(offset + 4, Math.min(valueEnd, end)),
-      padding: bytes.subarray(Math.min(valueEnd, end), Math.min(valueEnd + padding, end)),
+      padding: padding > 0 ? bytes.subarray(Math.min(valueEnd, end), Math.min(valueEnd + padding, end)) : NO_BYTES,
     });
     if (valueEnd > end) return { attributes, problem: 'value' };
     if (valueEnd + padding > end) return { attributes, problem: 'padding' };
@@ -161,10 +174,9 @@ export interface LenientMessage extends StunMessage {
  */
 export function parseLenient(bytes: Uint8Array): LenientMessage | null {
   if (bytes.length < 8) return null;
-  const view = viewOf(bytes);
-  const type = view.getUint16(0);
-  if (type > 0x3fff || view.getUint32(4) !== MAGIC_COOKIE) return null;
-  const declaredLength = view.getUint16(2);
+  const type = uint16At(bytes, 0);
+  if (type > 0x3fff || uint32At(bytes, 4) !== MAGIC_COOKIE) return null;
+  const declaredLength = uint16At(bytes, 2);
   const declaredEnd = HEADER_BYTES + declaredLength;
   const end = Math.min(declaredEnd, bytes.length);
   const padded = readAttributes(bytes, end, 4);

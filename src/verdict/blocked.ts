@@ -2,9 +2,9 @@ import { count, type DirectionEvidence, pairedRounds } from './direction.js';
 import { nameOf, packetsTo, type PathEvidence } from './evidence.js';
 import { localFault } from './faults.js';
 import { readIcmp } from './icmp.js';
-import { isSpoiled, sharedNat } from './nat-prediction.js';
-import type { EndObservation, RoundObservation } from './observation.js';
-import { ALPHA, boundary, mcnemar } from './statistics.js';
+import { isSpoiled, sharedNat, sharedNatWords } from './nat-prediction.js';
+import { endFamily, type EndObservation, type RoundObservation } from './observation.js';
+import { ALPHA, boundary, mcnemar, ROUNDS_PER_LOOK } from './statistics.js';
 import { DIRECTIONS, ROLES, type Role } from './words.js';
 
 /** verdicts.md, "blocked needs all of". */
@@ -18,6 +18,8 @@ export interface Condition {
   readonly condition: string;
   readonly met: boolean;
   readonly detail: string;
+  /** Not met, and more rounds may meet it: evidence is scarce, none speaks against it. */
+  readonly needsTime?: boolean;
 }
 
 export function allMet(conditions: readonly Condition[]): boolean {
@@ -33,6 +35,7 @@ export function peerBlockConditions(evidence: PathEvidence, direction: Direction
       condition: `${way}: the control never arrives`,
       met: control.sent >= SUCCESSES_MIN && packets.received === 0,
       detail: `${ratio(control)} control packets arrived, ${ratio(packets)} of all kinds`,
+      needsTime: control.sent < SUCCESSES_MIN && packets.received === 0,
     },
     ...ROLES.map((host) => referenceReached(evidence, direction, host)),
     natsPredictSuccess(evidence),
@@ -40,6 +43,7 @@ export function peerBlockConditions(evidence: PathEvidence, direction: Direction
     noLocalCounter(evidence, [direction]),
     longEnough(evidence, direction),
     significant(evidence, direction),
+    onEnoughFlows(evidence, direction),
   ];
 }
 
@@ -67,6 +71,7 @@ function referenceReached(evidence: PathEvidence, direction: DirectionEvidence, 
       run.references === 0
         ? 'no reference was given'
         : `${ratio(answered)} control packets from ${nameOf(path[host])} answered by the reference, ${SUCCESSES_MIN} needed`,
+    needsTime: answered.received > 0 && answered.received < SUCCESSES_MIN,
   };
 }
 
@@ -77,13 +82,19 @@ function natsPredictSuccess({ predicted, ends }: PathEvidence): Condition {
   return {
     condition: 'both NATs measured, spoil test included, and they predict success',
     met: predicted === 'success',
+    needsTime: predicted === 'unknown' && ROLES.every((host) => isComing(ends[host])),
     detail:
       spoiled.length > 0
         ? `${models}: an early packet moves the mapping at the ${spoiled.join(' and the ')}`
         : shared !== null
-          ? `${models}: both behind one NAT (${shared}), and whether it hairpins was not measured`
+          ? `${models}: ${sharedNatWords(shared)}`
           : `${models}: ${predicted}`,
   };
+}
+
+/** Whether this end's NAT model is complete, or measured on. */
+function isComing(end: EndObservation | null): boolean {
+  return end?.nat !== null && end?.nat !== undefined && (end.nat.missing.length === 0 || end.nat.pending === true);
 }
 
 export function natText(end: EndObservation | null): string {
@@ -125,6 +136,7 @@ function longEnough({ reference }: PathEvidence, { controlRounds }: DirectionEvi
   return {
     condition: 'observed for 30 s where the reference leg loses more than 2 %',
     met: !lossy || observed >= LOSSY_OBSERVATION_MS,
+    needsTime: lossy && observed < LOSSY_OBSERVATION_MS,
     detail: `${(worst * 100).toFixed(0)} % lost to the reference, ${(observed / 1000).toFixed(0)} s observed`,
   };
 }
@@ -135,15 +147,46 @@ function span(rounds: readonly RoundObservation[]): number {
   return rounds.length === 0 ? 0 : last - first;
 }
 
-/** Rounds in which both ends reached the reference and the peer did not hear: McNemar against equal fortune. */
-function significant({ reference }: PathEvidence, { controlRounds, direction }: DirectionEvidence): Condition {
-  const both = pairedRounds(reference.client.best, reference.server.best)
+/** Rounds in which the reference answered both ends. */
+function bothReached({ reference }: PathEvidence): RoundObservation[] {
+  return pairedRounds(reference.client.best, reference.server.best)
     .filter(([client, server]) => client.received && server.received)
     .map(([client]) => client);
+}
+
+/** Rounds in which both ends reached the reference and the peer did not hear: McNemar against equal fortune. */
+function significant(evidence: PathEvidence, { controlRounds, direction }: DirectionEvidence): Condition {
+  const both = bothReached(evidence);
   const pairs = pairedRounds(both, controlRounds);
   const worse = pairs.filter(([, own]) => !own.received).length;
   const better = controlRounds.filter((own) => own.received && !both.some(({ round }) => round === own.round)).length;
-  return boundaryCondition(`${direction}: `, mcnemar(worse, better), controlRounds.length);
+  const condition = boundaryCondition(`${direction}: `, mcnemar(worse, better), controlRounds.length);
+  return { ...condition, needsTime: !condition.met && worse >= better };
+}
+
+/**
+ * Where one of several parallel ways is dead, a flow (an arm in a block of rounds, on a 5-tuple of its own) that takes it
+ * lets nothing through, and few flows may all take it. Where each flow has met a dead way with chance ½, or else fares as
+ * McNemar's test has it, all `f` of them are silent in their `r` shared rounds with chance Π (½ + ½ · 2^−r). Silence at a
+ * later look contains that of every earlier one, so that α holds at each.
+ */
+function onEnoughFlows(evidence: PathEvidence, { observed, direction }: DirectionEvidence): Condition {
+  const both = bothReached(evidence);
+  const flows = observed.arms.flatMap(({ rounds }) => {
+    const shared = new Map<number, number>();
+    for (const [{ round }] of pairedRounds(both, rounds)) {
+      const block = Math.floor(round / ROUNDS_PER_LOOK);
+      shared.set(block, (shared.get(block) ?? 0) + 1);
+    }
+    return [...shared.values()];
+  });
+  const p = flows.reduce((product, rounds) => product * (0.5 + 0.5 ** (rounds + 1)), 1);
+  return {
+    condition: `${direction}: more flows than could all meet one dead way`,
+    met: p <= ALPHA,
+    detail: `${flows.length} flows of ${observed.arms.length} arms; where half of several parallel ways are dead, p = ${p.toExponential(1)}, at most ${ALPHA.toExponential(0)}`,
+    needsTime: p > ALPHA,
+  };
 }
 
 function boundaryCondition(prefix: string, p: number, rounds: number): Condition {
@@ -216,7 +259,7 @@ export function udpBlockConditions(evidence: PathEvidence, host: Role): Conditio
 function packetsThrough({ run }: PathEvidence, end: EndObservation): { sent: number; received: number } {
   const sums = { ...packetsTo(end.reference) };
   for (const path of run.paths) {
-    if (path[end.host].interface !== end.interface || path.family !== end.family) continue;
+    if (path[end.host].interface !== end.interface || endFamily(path) !== end.family) continue;
     for (const direction of DIRECTIONS) {
       for (const { rounds } of path[direction].arms) {
         const { sent, received } = count(rounds);

@@ -1,13 +1,13 @@
+import { isRewrittenAt } from './altered.js';
 import { type Accusation, accusations, Clearances, crossesPublicNetwork, filterStunToReference } from './clearing.js';
 import { nameOf, type References } from './evidence.js';
 import { isSpoiled } from './nat-prediction.js';
 import type { EndObservation, RunObservation } from './observation.js';
 import type { PathVerdict } from './path.js';
+import type { PortFilter } from './ports.js';
 import type { CarrierReport } from './report.js';
+import { atLeast, suspectGroups } from './suspects.js';
 import type { CarrierVerdict } from './words.js';
-
-/** More ends than this are not searched for the fewest culprits: "at least one" is said. */
-const COVER_ENDS_MAX = 12;
 
 /** What is said of each end's carrier. An Ethernet end has one only where it reaches the reference by itself. */
 export function judgeCarriers(
@@ -39,12 +39,17 @@ class Cases {
   readonly open: readonly Accusation[];
   readonly unexplained: readonly Accusation[];
 
+  readonly #references: References;
+
   constructor(run: RunObservation, paths: readonly PathVerdict[], references: References) {
-    const all = accusations(run, paths, new Clearances(run, paths));
+    this.#references = references;
+    const all = accusations(run, paths, new Clearances().add(run, paths));
     const single = all.flatMap(({ kind, suspects, because }) =>
       suspects.length === 1 ? suspects.map((end) => ({ kind, end, because })) : [],
     );
-    const byReference = filterStunToReference(references).map((end) => ({
+    // STUN that is rewritten on the way to a reference is none that it knows, and its silence no sign of a filter.
+    const silenced = filterStunToReference(references).filter((end) => !isRewrittenAt(end, run.paths));
+    const byReference = silenced.map((end) => ({
       kind: 'stun' as const,
       end,
       because: "plain STUN dies on the way to the reference, where the control and another end's STUN arrive",
@@ -57,12 +62,16 @@ class Cases {
     this.unexplained = all.filter(({ suspects }) => suspects.length === 0);
   }
 
+  ports(end: EndObservation): PortFilter | null {
+    return this.#references.get(end)?.ports ?? null;
+  }
+
   against(end: EndObservation, kind: Accusation['kind']): string[] {
     return this.#proven.filter((one) => one.kind === kind && one.end === end).map(({ because }) => because);
   }
 }
 
-function hasCarrier({ kind, nat }: EndObservation): boolean {
+export function hasCarrier({ kind, nat }: EndObservation): boolean {
   return (kind !== 'ethernet' && kind !== 'loopback') || (nat?.reflexive ?? null) !== null;
 }
 
@@ -76,6 +85,8 @@ function judgeCarrier(
 ): Judgement {
   const cutOff = paths.find(({ udpBlocked }) => udpBlocked.includes(end.host));
   if (cutOff) return say('blocks-udp', [cutOff.why]);
+  const ports = cases.ports(end);
+  if (ports) return say('filters-ports', [ports.why]);
   const udp = cases.against(end, 'udp');
   if (udp.length > 0) return say('blocks-peer-udp', udp);
   const stun = cases.against(end, 'stun');
@@ -127,38 +138,17 @@ function whyInconclusive(end: EndObservation, paths: readonly PathVerdict[]): st
 function remainingOf(end: EndObservation, all: readonly Accusation[]): string[] {
   return (['udp', 'stun'] as const).flatMap((kind) => {
     const edges = all.filter((one) => one.kind === kind && one.suspects.length === 2).map(({ suspects }) => suspects);
-    const group = component(end, edges);
-    if (group.length < 2) return [];
-    const names = labels(group);
-    const least = smallestCover(
-      group,
-      edges.filter((edge) => edge.every((suspect) => group.includes(suspect))),
+    const group = suspectGroups(edges).find(({ members }) => members.includes(end));
+    if (!group) return [];
+    const members = [...group.members].sort(
+      (a, b) => a.host.localeCompare(b.host) || a.interface.localeCompare(b.interface),
     );
+    const names = labels(members);
     const word = kind === 'udp' ? '' : ' filters STUN';
     return [
-      `at least ${['no', 'one', 'two', 'three'][least] ?? String(least)} of {${names.join(', ')}}${word}: run ${names.join(', then ')} against a peer that is already cleared`,
+      `${atLeast(group.fewest, names)}${word}: run ${names.join(', then ')} against a peer that is already cleared`,
     ];
   });
-}
-
-function component(start: EndObservation, edges: readonly (readonly EndObservation[])[]): EndObservation[] {
-  const group = new Set([start]);
-  for (let before = 0; before < group.size;) {
-    before = group.size;
-    for (const edge of edges) if (edge.some((end) => group.has(end))) for (const end of edge) group.add(end);
-  }
-  return [...group].sort((a, b) => a.host.localeCompare(b.host) || a.interface.localeCompare(b.interface));
-}
-
-/** The fewest ends that touch every edge. */
-function smallestCover(group: readonly EndObservation[], edges: readonly (readonly EndObservation[])[]): number {
-  if (group.length > COVER_ENDS_MAX) return 1;
-  let fewest = group.length;
-  for (let chosen = 0; chosen < 1 << group.length; chosen += 1) {
-    const ends = group.filter((_, index) => (chosen >> index) & 1);
-    if (ends.length < fewest && edges.every((edge) => edge.some((end) => ends.includes(end)))) fewest = ends.length;
-  }
-  return fewest;
 }
 
 /** The label alone, where it names one end of the group only. */

@@ -1,10 +1,12 @@
 import { inPrefix, scopeOf } from '../base/address.js';
 import { PLAIN_ARM } from '../mutation/names.js';
+import { flowTest } from './arm-flows.js';
 import { armOf, type DirectionEvidence } from './direction.js';
 import type { PathEvidence, References } from './evidence.js';
 import { senderSide } from './icmp.js';
-import type { EndObservation, RunObservation } from './observation.js';
+import { endFamily, type EndObservation, type RunObservation } from './observation.js';
 import type { PathVerdict } from './path.js';
+import { stunFilteredIn } from './stun-filter.js';
 import { ROLES } from './words.js';
 
 /** Fewer control packets than this say nothing; the checks of an established path then stand for them. */
@@ -25,26 +27,38 @@ type Heading = 'out' | 'in';
 /** Which ends let which kind of packet pass which way, across the public network (verdicts.md, "The clearing rule"). */
 export class Clearances {
   readonly #cleared = new Map<string, string>();
+  readonly #nameOf: (end: EndObservation) => string;
 
-  constructor(run: RunObservation, verdicts: readonly PathVerdict[]) {
+  /** `nameOf`: what makes two ends the same; within a run their host, interface and family. */
+  constructor(nameOf: (end: EndObservation) => string = endInRun) {
+    this.#nameOf = nameOf;
+  }
+
+  /** Takes what a run's paths cleared; `where` stands before their names. */
+  add(run: RunObservation, verdicts: readonly PathVerdict[], where = ''): this {
     for (const { evidence, state } of verdicts) {
       if (state === 'misrouted' || !crossesPublicNetwork(run, evidence)) continue;
       for (const direction of [evidence.up, evidence.down]) {
-        if (udpPasses(evidence, direction)) this.#clear(evidence, direction, 'udp');
-        if (armOf(direction, PLAIN_ARM)?.outcome === 'passes') this.#clear(evidence, direction, 'stun');
+        if (udpPasses(evidence, direction)) this.#clear(evidence, direction, 'udp', where);
+        if (armOf(direction, PLAIN_ARM)?.outcome === 'passes') this.#clear(evidence, direction, 'stun', where);
       }
     }
+    return this;
   }
 
   /** The path that cleared this end; `undefined` where none did. */
   of(end: EndObservation, kind: Accusation['kind'], heading: Heading): string | undefined {
-    return this.#cleared.get(key(end, kind, heading));
+    return this.#cleared.get(this.#key(end, kind, heading));
   }
 
-  #clear({ ends, path }: PathEvidence, { from, to }: DirectionEvidence, kind: Accusation['kind']): void {
+  #clear({ ends, path }: PathEvidence, { from, to }: DirectionEvidence, kind: Accusation['kind'], where: string): void {
     for (const [end, heading] of [[ends[from], 'out'] as const, [ends[to], 'in'] as const]) {
-      if (end && !this.of(end, kind, heading)) this.#cleared.set(key(end, kind, heading), path.id);
+      if (end && !this.of(end, kind, heading)) this.#cleared.set(this.#key(end, kind, heading), where + path.id);
     }
+  }
+
+  #key(end: EndObservation, kind: Accusation['kind'], heading: Heading): string {
+    return `${this.#nameOf(end)}|${kind}|${heading}`;
   }
 }
 
@@ -60,7 +74,7 @@ export function accusations(
     return [up, down].flatMap((direction) => {
       const found: Accusation[] = [];
       if (isClosedToUdp(path, direction)) found.push(accuse(path, direction, 'udp', clearances));
-      if (armOf(direction, PLAIN_ARM)?.outcome === 'fails' && crossesPublicNetwork(run, path.evidence)) {
+      if (stunFilteredIn(path.evidence).includes(direction) && crossesPublicNetwork(run, path.evidence)) {
         found.push(accuse(path, direction, 'stun', clearances));
       }
       return found;
@@ -70,7 +84,8 @@ export function accusations(
 
 function isClosedToUdp({ state, cause, directions }: PathVerdict, { direction }: DirectionEvidence): boolean {
   if (directions[direction] !== 'closed') return false;
-  return state === 'rejected' || state === 'one-way' || (state === 'blocked' && cause === 'peer-udp-blocked');
+  if (state === 'rejected') return true;
+  return (state === 'one-way' || state === 'blocked') && cause === 'peer-udp-blocked';
 }
 
 function accuse(
@@ -121,14 +136,17 @@ function udpPasses({ path }: PathEvidence, { control, controlPasses }: Direction
   return controlPasses || (path.valid !== null && control.sent < CONTROL_MIN);
 }
 
-/** The ends whose STUN dies on the way to the reference, though the control passes and another end's STUN is answered. */
+/**
+ * The ends whose STUN dies on the way to the reference, on more flows than die by chance, though the control passes and
+ * another end's STUN is answered.
+ */
 export function filterStunToReference(references: References): EndObservation[] {
-  const fares = [...references].map(([end, { arms }]) => ({
-    end,
-    outcome: arms.find(({ arm }) => arm === PLAIN_ARM)?.outcome,
-  }));
+  const fares = [...references].map(([end, { arms, own }]) => {
+    const outcome = arms.find(({ arm }) => arm === PLAIN_ARM)?.outcome;
+    return { end, outcome, fails: outcome === 'fails' && flowTest(end.reference, own).proves };
+  });
   const answered = new Set(fares.filter(({ outcome }) => outcome === 'passes').map(({ end }) => end.family));
-  return fares.filter(({ end, outcome }) => outcome === 'fails' && answered.has(end.family)).map(({ end }) => end);
+  return fares.filter(({ end, fails }) => fails && answered.has(end.family)).map(({ end }) => end);
 }
 
 /**
@@ -159,7 +177,7 @@ function shareWire({ hosts }: RunObservation, path: PathEvidence['path']): boole
     hosts
       .filter((host) => host.role === role)
       .flatMap(({ interfaces }) => interfaces.filter(({ name }) => name === path[role].interface))
-      .flatMap(({ addresses }) => addresses.filter(({ family }) => family === path.family));
+      .flatMap(({ addresses }) => addresses.filter(({ family }) => family === endFamily(path)));
   return addressesOf('client').some((near) =>
     addressesOf('server').some(
       (far) => isGlobal(near.address) && inPrefix(far.address, near.address, near.prefixLength),
@@ -167,6 +185,6 @@ function shareWire({ hosts }: RunObservation, path: PathEvidence['path']): boole
   );
 }
 
-function key({ host, interface: name, family }: EndObservation, kind: string, heading: Heading): string {
-  return [host, name, family, kind, heading].join('|');
+function endInRun({ host, interface: name, family }: EndObservation): string {
+  return `${host}|${name}|${family}`;
 }

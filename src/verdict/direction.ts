@@ -4,7 +4,7 @@ import { binomialTail, boundary, holm, mcnemar } from './statistics.js';
 import type { Direction, Role } from './words.js';
 
 /** A packet that arrives this rarely beside the control is filtered (verdicts.md, "Arm against control"). */
-const FILTERED_SHARE = 0.2;
+export const FILTERED_SHARE = 0.2;
 /** How sure one must be that something passes oftener than that. Nobody is accused by it, so it need not be α. */
 const PASSES_P = 1e-3;
 
@@ -15,6 +15,8 @@ export interface Count {
 
 export interface ArmEvidence extends Count {
   readonly arm: string;
+  /** Arrived, but with other bytes than they were sent with. */
+  readonly altered: number;
   /** The exact paired test against the control in the same rounds, uncorrected; `null` where the control does not pass. */
   readonly p: number | null;
   readonly outcome: 'passes' | 'fails' | 'undecided';
@@ -54,7 +56,10 @@ export function directionEvidence(direction: Direction, observed: DirectionObser
     arms: compareArms(observed, controlRounds, controlPasses),
     packets: {
       sent: counts.reduce((sum, { sent }) => sum + sent, observed.checksSent),
-      received: counts.reduce((sum, { received }) => sum + received, observed.checksReceived),
+      received: counts.reduce(
+        (sum, { received }) => sum + received,
+        observed.checksReceived + (observed.checksAltered ?? 0),
+      ),
     },
     refused: Object.values(observed.sendErrors).reduce((sum, errors) => sum + errors, 0),
   };
@@ -80,7 +85,8 @@ export function pairedRounds(
   left: readonly RoundObservation[],
   right: readonly RoundObservation[],
 ): (readonly [RoundObservation, RoundObservation])[] {
-  const byRound = new Map(right.filter(({ sent }) => sent).map((round) => [round.round, round]));
+  const byRound = new Map<number, RoundObservation>();
+  for (const round of right) if (round.sent) byRound.set(round.round, round);
   return left.flatMap((round) => {
     const other = byRound.get(round.round);
     return round.sent && other ? [[round, other] as const] : [];
@@ -89,6 +95,7 @@ export function pairedRounds(
 
 interface Comparison extends Count {
   readonly arm: string;
+  readonly altered: number;
   readonly rounds: number;
   /** Arrivals of the control in those rounds. */
   readonly control: number;
@@ -112,6 +119,7 @@ export function compareArms(
       return {
         arm,
         ...count(rounds),
+        altered: rounds.filter(({ altered }) => altered !== undefined).length,
         rounds: pairs.length,
         control: arrivals((control) => control),
         both: arrivals((control, own) => control && own),
@@ -126,6 +134,7 @@ export function compareArms(
     arm: comparison.arm,
     sent: comparison.sent,
     received: comparison.received,
+    altered: comparison.altered,
     p: controlPasses && comparison.rounds > 0 ? comparison.p : null,
     outcome: controlPasses ? outcomeOf(comparison, adjusted[index] ?? 1) : 'undecided',
   }));

@@ -1,4 +1,5 @@
 import { CONTROL_ARM } from '../mutation/names.js';
+import { type ArmRegistry, armsWith } from '../mutation/registry.js';
 import {
   type ArmEvidence,
   compareArms,
@@ -7,9 +8,19 @@ import {
   type DirectionEvidence,
   passesOften,
 } from './direction.js';
-import { predict, type Prediction } from './nat-prediction.js';
-import type { EndObservation, PathObservation, RoundObservation, RunObservation } from './observation.js';
-import type { Role } from './words.js';
+import { alteredStun, type AlteredStun } from './altered.js';
+import { flowDependent } from './findings/flow-dependent.js';
+import { type Findings, findingsOf } from './findings/findings.js';
+import { isSteady, predict, type Prediction, withoutOtherPorts } from './nat-prediction.js';
+import {
+  endFamily,
+  type EndObservation,
+  type PathObservation,
+  type RoundObservation,
+  type RunObservation,
+} from './observation.js';
+import { type PortFilter, portFilterOf } from './ports.js';
+import { type NatModel, type Role, ROLES } from './words.js';
 
 /** What one end's packets to the reference tell. */
 export interface ReferenceEvidence {
@@ -20,6 +31,8 @@ export interface ReferenceEvidence {
   /** The reference answers here at a decided rate. */
   readonly answers: boolean;
   readonly arms: readonly ArmEvidence[];
+  /** Ports that are filtered before this end. */
+  readonly ports: PortFilter | null;
 }
 
 export type References = ReadonlyMap<EndObservation, ReferenceEvidence>;
@@ -35,6 +48,17 @@ export interface PathEvidence {
   readonly up: DirectionEvidence;
   readonly down: DirectionEvidence;
   readonly predicted: Prediction;
+  /** Every arm of the run. */
+  readonly arms: ArmRegistry;
+  /** STUN that arrives with other bytes than it was sent with. */
+  readonly altered: readonly AlteredStun[];
+  readonly findings: Findings;
+  /**
+   * Whole flows of it may die, whatever they are made of: an early packet moves the mappings of one of its NATs, or nobody
+   * knows whether it does, or some flows of another path through one of its ends are dead. The few flows of the matrix
+   * then say little of kinds of packets.
+   */
+  readonly isUnsteady: boolean;
 }
 
 export function pathEvidence(run: RunObservation, path: PathObservation, references: References): PathEvidence {
@@ -48,16 +72,40 @@ export function pathEvidence(run: RunObservation, path: PathObservation, referen
     references,
     up: directionEvidence('up', path.up),
     down: directionEvidence('down', path.down),
-    predicted: predict(ends.client?.nat ?? null, ends.server?.nat ?? null),
+    predicted: predict(
+      behindPorts(ends.client, referenceOf(ends.client)),
+      behindPorts(ends.server, referenceOf(ends.server)),
+    ),
+    arms: armsWith(run.ownArms),
+    altered: alteredStun(path, ends),
+    findings: findingsOf(path.trials, path.family, run.ownExperiments),
+    isUnsteady:
+      ROLES.some((host) => !isSteady(ends[host]?.nat ?? null)) ||
+      run.paths.some((other) => other.id !== path.id && sharesEnd(path, other) && hasDeadFlows(other)),
   };
 }
 
-const UNASKED: ReferenceEvidence = { own: [], best: [], answers: false, arms: [] };
+function sharesEnd(path: PathObservation, other: PathObservation): boolean {
+  return endFamily(path) === endFamily(other) && ROLES.some((host) => path[host].interface === other[host].interface);
+}
+
+function hasDeadFlows({ trials }: PathObservation): boolean {
+  return flowDependent(trials.filter(({ experiment }) => experiment === 'flows')) !== null;
+}
+
+/** Where ports are filtered, some of the NAT's tests cannot be done, and need not be. */
+function behindPorts(end: EndObservation | null, { ports }: ReferenceEvidence): NatModel | null {
+  const nat = end?.nat ?? null;
+  return nat && ports ? withoutOtherPorts(nat) : nat;
+}
+
+const UNASKED: ReferenceEvidence = { own: [], best: [], answers: false, arms: [], ports: null };
 
 function endOf(run: RunObservation, path: PathObservation, host: Role): EndObservation | null {
   return (
-    run.ends.find((end) => end.host === host && end.interface === path[host].interface && end.family === path.family) ??
-    null
+    run.ends.find(
+      (end) => end.host === host && end.interface === path[host].interface && end.family === endFamily(path),
+    ) ?? null
   );
 }
 
@@ -72,7 +120,7 @@ function referenceEvidence(run: RunObservation, end: EndObservation): ReferenceE
     .map(({ reference }) => reference.control)
     .reduce((left, right) => (count(right).received > count(left).received ? right : left), own);
   const answers = passesOften(count(own));
-  return { own, best, answers, arms: compareArms(end.reference, own, answers) };
+  return { own, best, answers, arms: compareArms(end.reference, own, answers), ports: portFilterOf(run, end) };
 }
 
 /** Neither UDP nor TCP of the reference answered anywhere, though references were given. */

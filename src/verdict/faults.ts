@@ -1,5 +1,6 @@
 import type { DirectionEvidence } from './direction.js';
 import { nameOf, type PathEvidence, referenceIsDown } from './evidence.js';
+import { endFamily } from './observation.js';
 import type { Cause, Role } from './words.js';
 
 /** Something on the way to a verdict that was not the network's doing, and explains the silence. */
@@ -67,12 +68,19 @@ function peerLost({ run }: PathEvidence): Fault | null {
   };
 }
 
-/** The far end lives and its record is here, but on this path it neither sent nor logged anything. */
+/** The far end lives and its record is here, but on this interface it neither sent nor logged anything. */
 function peerSilent(evidence: PathEvidence, towards: DirectionEvidence): Fault | null {
   const back = towards === evidence.up ? evidence.down : evidence.up;
   if (towards.packets.sent === 0 || towards.packets.received > 0) return null;
-  if (back.packets.sent > 0 || back.refused > 0) return null;
+  if (back.packets.sent > 0 || back.refused > 0 || sentElsewhere(evidence, towards.to)) return null;
   return silent(evidence, towards.to);
+}
+
+/** An end that sent on another path lives; this one was not its turn. */
+function sentElsewhere({ run, path }: PathEvidence, host: Role): boolean {
+  return run.paths
+    .filter((other) => other[host].interface === path[host].interface && endFamily(other) === endFamily(path))
+    .some(({ up, down }) => (host === 'client' ? up : down).checksSent > 0);
 }
 
 function silent({ path }: PathEvidence, host: Role): Fault {

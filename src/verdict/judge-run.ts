@@ -1,11 +1,13 @@
 import { CONTROL_ARM } from '../mutation/names.js';
+import { isAnswerable } from '../mutation/reference.js';
+import { armOf as armOfDefinition } from '../mutation/registry.js';
 import { adviceOf } from './advice.js';
 import { judgeCarriers } from './carriers.js';
 import { armOf, count, type Count, type DirectionEvidence } from './direction.js';
 import { pathEvidence, referencesOf } from './evidence.js';
 import { exitOf } from './exit.js';
 import { seconds } from './faults.js';
-import type { EndObservation, RunObservation } from './observation.js';
+import type { EndObservation, PathObservation, RunObservation } from './observation.js';
 import { judgePath, type PathVerdict } from './path.js';
 import type {
   ArmDirectionReport,
@@ -18,7 +20,8 @@ import type {
   Tally,
 } from './report.js';
 import { clopperPearson } from './statistics.js';
-import { summaryOf } from './summary.js';
+import { evidenceOf, headlineOf, summaryOf } from './summary.js';
+import { transferReport } from './transfer.js';
 import type { Direction } from './words.js';
 
 /** What a run observed → its report (`icepath.report/1`). Pure: an old record is judged as the run itself was. */
@@ -38,13 +41,18 @@ export function judgeRun(run: RunObservation): Report {
       seed: run.seed,
       policy: run.policy,
       arms: run.arms,
+      ownArms: run.ownArms,
       hosts: run.hosts.map((host) => hostReport(run, host)),
+      clock: run.clock,
       incomplete: incomplete(run),
     },
     paths: verdicts.map(pathReport),
     carriers,
-    reference: run.ends.map(referenceLeg),
-    transfer: null,
+    reference: run.ends.map((end) => referenceLeg(run, end)),
+    transfer: run.transfer && transferReport(run.transfer),
+    ...(run.relays && run.relays.length > 0 ? { relays: run.relays } : {}),
+    policies: run.policies ?? [],
+    ...(run.profile ? { profile: run.profile } : {}),
     webrtc: run.yardsticks,
     advice: adviceOf(run, verdicts, carriers),
     exit: exitOf(run, verdicts),
@@ -75,11 +83,14 @@ function pathReport(verdict: PathVerdict): PathReport {
     id: path.id,
     family: path.family,
     wanted: path.wanted,
+    ...(path.nat64 ? { nat64: path.nat64 } : {}),
     state,
     cause,
     arm,
     fields,
     summary: summaryOf(verdict),
+    headline: headlineOf(verdict),
+    evidence: evidenceOf(verdict),
     client: path.client,
     server: path.server,
     egress: { client: path.egress.client.verdict, server: path.egress.server.verdict },
@@ -87,14 +98,32 @@ function pathReport(verdict: PathVerdict): PathReport {
     down: directionReport(verdict, 'down'),
     arms: armReports(up, down),
     rttMs: path.rttMs,
+    ...(path.lapses.length > 0 && {
+      lapses: path.lapses.map(({ from, until, gone }) => ({ fromMs: from, untilMs: until, gone })),
+    }),
     icmp: [
       ...new Map(path.icmp.map(({ type, code, from }) => [`${type} ${code} ${from}`, { type, code, from }])).values(),
     ],
     priority: path.priority,
     selected: path.selected,
+    ways: path.ways.map(({ way, arm: armOfWay, ttl, helped, guess }) => {
+      return { way, arm: armOfWay, ttl, helped, ...(guess && { guess }) };
+    }),
+    ...(path.relay ? { relay: relayReport(path.relay) } : {}),
     predicted,
+    findings: evidence.findings,
+    altered: evidence.altered,
+    location: evidence.findings.location,
     conditions,
   };
+}
+
+function relayReport({
+  rttMs,
+  client,
+  server,
+}: NonNullable<PathObservation['relay']>): NonNullable<PathReport['relay']> {
+  return { rttMs, client, server };
 }
 
 function directionReport({ directions, evidence }: PathVerdict, direction: Direction): DirectionReport {
@@ -112,8 +141,10 @@ function armDirection(evidence: DirectionEvidence, arm: string): ArmDirectionRep
   return { sent, received, p };
 }
 
-function referenceLeg({ host, interface: name, family, reference }: EndObservation): ReferenceLegReport {
+function referenceLeg(run: RunObservation, end: EndObservation): ReferenceLegReport {
+  const { host, interface: name, family, reference } = end;
   const { tried, connected } = reference.tcp;
+  const unanswerable = new Set(run.ownArms.filter((own) => !isAnswerable(armOfDefinition(own))).map((own) => own.name));
   return {
     host,
     interface: name,
@@ -124,6 +155,7 @@ function referenceLeg({ host, interface: name, family, reference }: EndObservati
       const { sent, received } = count(rounds);
       return { arm, sent, answered: received };
     }),
+    notAsked: run.references === 0 ? [] : run.arms.filter((arm) => unanswerable.has(arm)),
   };
 }
 

@@ -1,3 +1,4 @@
+import { inPrefix } from '../base/address.js';
 import type { Filtering, Mapping, NatModel } from './words.js';
 
 export type Prediction = 'success' | 'failure' | 'uncertain' | 'unknown';
@@ -31,24 +32,91 @@ export function predict(left: NatModel | null, right: NatModel | null): Predicti
   if (!left || !right || !a || !b) return 'unknown';
   const outcome = predictKnown(a, b);
   if (outcome === 'failure') return outcome;
-  if (sharedNat(left, right) !== null) return 'uncertain';
+  const shared = sharedNat(left, right);
+  if (shared && shared.hairpins !== 'yes') return shared.hairpins === 'no' && shared.sure ? 'failure' : 'uncertain';
   if (!spoilTested(left) || !spoilTested(right)) return 'unknown';
   return outcome === 'success' && (isSpoiled(left) || isSpoiled(right)) ? 'uncertain' : outcome;
 }
 
 /**
- * The public address of a NAT that both ends are behind: a punch then needs it to hairpin (RFC 4787 §6), which is not
- * measured. `null`: they are not known to share one.
+ * A NAT behind which (or before which) ports are filtered, as far as it matters whether peers can be reached. What the
+ * reference's other port would have told stays unknown; the strictest filtering stands for it, since a punch opens that
+ * as well. And no early packet comes in to spoil a mapping where the filter lets none in; where it lets none out, the
+ * mapping is not what keeps packets from arriving. What was measured stands, a spoiled mapping too.
  */
-export function sharedNat(left: NatModel | null, right: NatModel | null): string | null {
-  if (left?.mapping === 'none' || right?.mapping === 'none') return null;
-  const address = left?.reflexive?.address ?? null;
-  return address === right?.reflexive?.address ? address : null;
+export function withoutOtherPorts(nat: NatModel): NatModel {
+  return {
+    ...nat,
+    filtering: nat.filtering === 'unknown' ? 'apdf' : nat.filtering,
+    spoil: nat.spoil ?? { n: 1, k: 0 },
+  };
+}
+
+/** A NAT that both ends are behind: a punch then needs it to hairpin (RFC 4787 §6). */
+export interface SharedNat {
+  /** Its address, or the network that both ends' addresses are of. */
+  readonly address: string;
+  /** Whether both were seen at one address; else they may be customers of one carrier's pool. */
+  readonly sure: boolean;
+  readonly hairpins: 'yes' | 'no' | 'not measured';
+}
+
+/** Of one carrier's pool, where nothing better is known. */
+const POOL_PREFIX = 24;
+
+/** `null`: they are not known to share one, nor are they both behind a carrier's NAT whose pools may be one. */
+export function sharedNat(left: NatModel | null, right: NatModel | null): SharedNat | null {
+  if (!left?.reflexive || !right?.reflexive || left.mapping === 'none' || right.mapping === 'none') return null;
+  const common = outsideOf(left).find((address) => outsideOf(right).includes(address));
+  const [a, b] = [left.reflexive.address, right.reflexive.address];
+  const mayShare =
+    [left, right].every(({ carrierGrade = [] }) => carrierGrade.length > 0) && inPrefix(a, b, POOL_PREFIX);
+  if (common === undefined && !(mayShare && !a.includes(':'))) return null;
+  const tested = [left.hairpin, right.hairpin];
+  const hairpins = tested.every((one) => one === 'external') ? 'yes' : tested.includes('none') ? 'no' : 'not measured';
+  const network = `${a.replace(/\.\d+$/, '.0')}/${POOL_PREFIX}`;
+  return { address: common ?? network, sure: common !== undefined, hairpins };
+}
+
+function outsideOf({ reflexive, outside = [] }: NatModel): string[] {
+  return [...(reflexive ? [reflexive.address] : []), ...outside];
+}
+
+/** For people: what the shared NAT has to do with it. */
+export function sharedNatWords({ address, sure, hairpins }: SharedNat): string {
+  const behind = sure ? `both are behind one NAT (${address})` : `both may be behind one carrier's NAT (${address})`;
+  switch (hairpins) {
+    case 'yes':
+      return `${behind}, which turns their packets back inside (hairpin)`;
+    case 'no':
+      return `${behind}, which does not turn their packets back inside (hairpin)`;
+    case 'not measured':
+      return `${behind}, and whether it turns their packets back inside (hairpin) was not measured`;
+  }
 }
 
 /** Whether an early packet moves the mappings of this end (verdicts.md, spoil test). */
 export function isSpoiled(nat: NatModel | null): boolean {
   return nat !== null && nat.mapping !== 'none' && (nat.spoil?.k ?? 0) > 0;
+}
+
+/** Whether it is known that no early packet moves the mappings of this end. */
+export function isSteady(nat: NatModel | null): boolean {
+  return nat !== null && spoilTested(nat) && !isSpoiled(nat);
+}
+
+/**
+ * Whether low-TTL openers can help: nothing but early packets is in the way of a punch, and every end whose mappings
+ * they move knows the TTL of its opener.
+ */
+export function openersHelp(left: NatModel | null, right: NatModel | null): boolean {
+  const a = left && known(left);
+  const b = right && known(right);
+  if (!left || !right || !a || !b || predictKnown(a, b) === 'failure') return false;
+  const shared = sharedNat(left, right);
+  if ((shared && shared.hairpins !== 'yes') || !spoilTested(left) || !spoilTested(right)) return false;
+  const spoiled = [left, right].filter(isSpoiled);
+  return spoiled.length > 0 && spoiled.every(({ opener }) => opener !== undefined);
 }
 
 function spoilTested(nat: NatModel): boolean {

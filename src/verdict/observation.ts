@@ -1,8 +1,16 @@
 import type { Family } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
 import type { Ms } from '../base/time.js';
-import type { EgressVerdict, NatModel, Role } from './words.js';
-import type { PathEndReport, YardstickReport } from './report.js';
+import type { ByteRange } from '../mutation/differences.js';
+import type { ArmDefinition } from '../mutation/definition.js';
+import type { Trial } from './trial.js';
+import type { GuessPlan } from './port-guessing.js';
+import type { OwnExperiment } from './own-experiment.js';
+import type { EgressVerdict, NatModel, Role, Way } from './words.js';
+import type { ClockDifference, PathEndReport, RelayReport, YardstickReport } from './report.js';
+import type { ProfileReport } from './profile.js';
+import type { PolicyReport } from './policies.js';
+import type { TransferObservation } from './transfer.js';
 
 /**
  * What one run observed, flat: both ends' records already joined by transaction. Everything in this folder is a pure
@@ -18,6 +26,9 @@ export interface RunObservation {
   readonly seed: string | number | null;
   readonly policy: string;
   readonly arms: readonly string[];
+  /** Arms of the user that are not built in. */
+  readonly ownArms: readonly ArmDefinition[];
+  readonly ownExperiments: readonly OwnExperiment[];
   readonly firstOnly: boolean;
   readonly hosts: readonly {
     readonly role: Role;
@@ -25,6 +36,7 @@ export interface RunObservation {
     readonly pinning: 'device' | 'address' | 'off';
     readonly interfaces: readonly HostInterface[];
   }[];
+  readonly clock: ClockDifference | null;
   /** How many reference addresses were given: with none, "blocked" cannot be said. */
   readonly references: number;
   /** The far end fell silent: when, and whether its record up to then is here. `null` while it lives. */
@@ -32,7 +44,15 @@ export interface RunObservation {
   readonly interrupted: boolean;
   readonly ends: readonly EndObservation[];
   readonly paths: readonly PathObservation[];
+  /** TURN servers that were asked; not there where none was named. */
+  readonly relays?: readonly RelayReport[];
   readonly yardsticks: readonly YardstickReport[] | null;
+  /** `null` where no data phase ran. */
+  readonly transfer: TransferObservation | null;
+  /** What a profile that was played beside it found; not there in what older versions observed. */
+  readonly profile?: ProfileReport | null;
+  /** What policies make of it: replays cost time, and only the report that is the last has them. */
+  readonly policies?: readonly PolicyReport[];
 }
 
 /** One end: (host, interface, family). */
@@ -50,6 +70,8 @@ export interface EndObservation {
     readonly control: readonly RoundObservation[];
     readonly arms: readonly { readonly arm: string; readonly rounds: readonly RoundObservation[] }[];
     readonly tcp: { readonly tried: number; readonly connected: number };
+    /** The control to other ports of the same host, in the same rounds. */
+    readonly ports?: readonly { readonly port: number; readonly rounds: readonly RoundObservation[] }[];
   };
   /** Counters on this host that moved during the run and explain a silence on this interface. */
   readonly faults: readonly FaultObservation[];
@@ -71,7 +93,12 @@ export interface RoundObservation {
   /** When it was sent, ms since the run's start. */
   readonly at: Ms;
   readonly sent: boolean;
+  /** In whatever form. */
   readonly received: boolean;
+  /** It came with other bytes than it was sent with, and not unaltered as well: those, `null` where nobody knows. */
+  readonly altered?: readonly ByteRange[] | null;
+  /** Of packets that leave by many sockets: which one, so that flows can be told apart. */
+  readonly flow?: number;
 }
 
 export interface DirectionObservation {
@@ -81,16 +108,50 @@ export interface DirectionObservation {
   /** Requests of this direction that the far end answered (its kernel took the response), and answers that came back. */
   readonly answersSent: number;
   readonly answersReceived: number;
+  /** Requests that came altered, and answers to this direction's requests that came back so: not among the above. */
+  readonly checksAltered?: number;
+  readonly answersAltered?: number;
   /** Sends that the kernel refused, by code. */
   readonly sendErrors: Readonly<Record<string, number>>;
   readonly arms: readonly { readonly arm: string; readonly rounds: readonly RoundObservation[] }[];
 }
 
+/** Of the ends of a path: through NAT64 an IPv6 path's have IPv4, the one by translation. */
+export function endFamily({ family, nat64 }: Pick<PathObservation, 'family' | 'nat64'>): Family {
+  return nat64 ? 'ipv4' : family;
+}
+
+/** A path was tried again on fresh sockets, its first ones having got nowhere. */
+export interface WayObservation {
+  readonly attempt: number;
+  readonly way: Way;
+  readonly arm: string;
+  readonly at: Ms;
+  /** Of the openers that went out first; `null` at an end that sent none. */
+  readonly ttl: Readonly<Record<Role, number | null>>;
+  /** Openers that did not die on the way: they were the early packets that they were to prevent. */
+  readonly arrived: number;
+  /** Whether a check of this try succeeded. */
+  readonly helped: boolean;
+  /** Where a port was guessed: how, and what that was worth. */
+  readonly guess?: GuessPlan;
+}
+
 /** One path: (client interface, server interface, family). */
+/** A path that was up was not: its far end stopped answering, or the address of an end went away (`gone`). */
+export interface Lapse {
+  readonly from: Ms;
+  /** `null`: to the end of the run. */
+  readonly until: Ms | null;
+  readonly gone: Role | null;
+}
+
 export interface PathObservation {
   readonly id: string;
   readonly family: Family;
   readonly wanted: boolean;
+  /** The end that reaches the other through NAT64, and its prefix; `null`: nobody translates between families. */
+  readonly nat64: { readonly host: Role; readonly prefix: string } | null;
   readonly client: PathEndReport;
   readonly server: PathEndReport;
   /** Neither end had a route from its interface towards any candidate of the other: which end; `null` when both have one. */
@@ -100,12 +161,23 @@ export interface PathObservation {
   readonly down: DirectionObservation;
   /** The pair that came up, and in which arm; `null` when none did. */
   readonly valid: { readonly at: Ms; readonly arm: string } | null;
-  /** It was valid and stopped answering. */
-  readonly lostAt: Ms | null;
+  /** When it was down after it had come up, in order. */
+  readonly lapses: readonly Lapse[];
   readonly superseded: boolean;
   readonly selected: boolean;
+  /** The packets of experiments on this path, as they were sent. */
+  readonly trials: readonly Trial[];
   readonly priority: number;
   readonly rttMs: { readonly min: Ms; readonly median: Ms } | null;
+  /** Tries on fresh sockets, the first one first. */
+  readonly ways: readonly WayObservation[];
+  /** The shortest way by a relay that came up beside, or in place of, the direct one; older records have none. */
+  readonly relay?: {
+    readonly at: Ms;
+    readonly rttMs: Ms;
+    readonly client: NonNullable<PathEndReport['candidate']>;
+    readonly server: NonNullable<PathEndReport['candidate']>;
+  } | null;
   /** ICMP errors that quote packets of this path. `from` is the sender; `quotedTo` the destination they quote. */
   readonly icmp: readonly {
     readonly host: Role;

@@ -1,12 +1,19 @@
+import { alteredWords } from './altered.js';
 import { type Condition, allMet, peerBlockConditions, udpBlockConditions } from './blocked.js';
 import type { DirectionEvidence } from './direction.js';
 import { nameOf, type PathEvidence } from './evidence.js';
+import { causesOf, firstCause, remarksOf } from './findings/findings.js';
 import { faultOf, type Fault } from './faults.js';
-import { everyStunArmFails, filteredFields, stunFailsIn } from './fields.js';
+import { everyStunArmFails } from './fields.js';
+import { fieldsOf } from './filtered-fields.js';
 import { describeIcmp, type PathIcmp, readIcmp } from './icmp.js';
-import { isSpoiled, sharedNat } from './nat-prediction.js';
-import type { EndObservation, RunObservation } from './observation.js';
+import { isSpoiled, sharedNat, sharedNatWords } from './nat-prediction.js';
+import { endFamily, type EndObservation, type RunObservation } from './observation.js';
+import { nat64Words, portFiltersOf, portWords, workingWords } from './path-words.js';
 import { ALPHA, clopperPearson } from './statistics.js';
+import { flowConditions, stunCause, stunFilteredWords } from './stun-filter.js';
+import { lapseWords, lost } from './lost.js';
+import { missedWords, vainWords } from './ways.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
 
 /** Checks that the far end logged and left unanswered before it is called unresponsive: fewer may be the run's end. */
@@ -64,7 +71,7 @@ function decide(evidence: PathEvidence): Finding {
 
 /** A LAN without a gateway has no route to the far end's other networks, and nothing is wrong with that. */
 function reachesAnything({ paths }: RunObservation, { host, interface: name, family }: EndObservation): boolean {
-  return paths.some((path) => path[host].interface === name && path.family === family && path.valid !== null);
+  return paths.some((path) => path[host].interface === name && endFamily(path) === family && path.valid !== null);
 }
 
 function notGathered({ run, path, ends }: PathEvidence): Finding | null {
@@ -115,38 +122,32 @@ function misrouted({ path }: PathEvidence): Finding | null {
   };
 }
 
-function upWords(atMs: number, up: DirectionEvidence, down: DirectionEvidence): string {
-  const since = `up after ${String(Math.round(atMs))} ms`;
-  if (up.control.sent === 0 && down.control.sent === 0) return since;
-  return `${since}; ${up.control.received} of ${up.control.sent} control packets arrived up, ${down.control.received} of ${down.control.sent} down`;
-}
-
-function established({ run, path, up, down }: PathEvidence): Finding | null {
+function established(evidence: PathEvidence): Finding | null {
+  const { path } = evidence;
   if (!path.valid) return null;
-  if (path.lostAt !== null) {
-    return {
-      state: 'lost',
-      cause: run.controlLost ? 'peer-fault' : null,
-      arm: path.valid.arm,
-      why: `it came up after ${String(Math.round(path.valid.at))} ms and was lost after ${String(Math.round(path.lostAt))} ms${
-        run.controlLost ? `, when the control channel ended (${run.controlLost.reason})` : ''
-      }`,
-    };
-  }
-  const filtered = stunFailsIn([up, down]);
+  const last = path.lapses.at(-1);
+  if (last?.until === null) return { ...lost(evidence, path.valid.at, last), arm: path.valid.arm };
+  const filtered = stunCause(evidence);
+  const found = causesOf(evidence.findings, evidence.altered);
+  const causes = found.map(({ cause }) => cause);
   return {
     state: 'established',
-    cause: filtered.length > 0 ? 'stun-filtered' : null,
+    cause: firstCause([
+      ...(filtered ? [filtered] : []),
+      ...(portFiltersOf(evidence).length > 0 ? ['port-filtered' as const] : []),
+      ...causes,
+    ]),
     arm: path.valid.arm,
-    fields: filteredFields([up, down]),
+    fields: fieldsOf(evidence),
     directions: { up: 'open', down: 'open' },
-    why: filtered.length > 0 ? stunFilteredWords(filtered) : upWords(path.valid.at, up, down),
+    conditions: flowConditions(evidence),
+    why: [
+      filtered ? `${stunFilteredWords(evidence)}${nat64Words(evidence.path)}` : workingWords(evidence, path.valid.at),
+      ...lapseWords(path),
+      ...found.map(({ why }) => why),
+      ...remarksOf(evidence.findings),
+    ].join('; '),
   };
-}
-
-function stunFilteredWords(filtered: readonly DirectionEvidence[]): string {
-  const ways = filtered.map(({ direction }) => (direction === 'up' ? 'client → server' : 'server → client'));
-  return `plain STUN is filtered ${ways.join(' and ')}, where the control passes`;
 }
 
 function superseded({ path }: PathEvidence): Finding | null {
@@ -165,11 +166,12 @@ function unresponsive({ up, down, path }: PathEvidence): Finding | null {
       asked.observed.checksReceived >= UNANSWERED_MIN && asked.observed.answersSent === 0 && back.refused === 0,
   );
   if (!found) return null;
-  const [{ observed, to }] = found;
+  const [{ observed, to }, back] = found;
+  const own = back.packets.sent === 0 ? ', nor sent any of its own' : '';
   return {
     state: 'unresponsive',
     cause: 'peer-fault',
-    why: `the ${to} logged ${observed.checksReceived} of ${observed.checksSent} checks on ${nameOf(path[to])} and answered none`,
+    why: `the ${to} logged ${observed.checksReceived} of ${observed.checksSent} checks on ${nameOf(path[to])} and answered none${own}`,
     remedy: `look at icepath on the ${to}: it hears the checks and does not answer`,
   };
 }
@@ -218,9 +220,9 @@ function closed(evidence: PathEvidence): Finding {
     shut.includes(direction) ? 'closed' : heard(direction);
   const common = {
     directions: { up: state(up), down: state(down) },
-    conditions: [...udp, ...judged]
-      .flatMap(({ conditions }) => conditions)
-      .filter(({ condition }, index, all) => all.findIndex((other) => other.condition === condition) === index),
+    conditions: [...[...udp, ...judged].flatMap(({ conditions }) => conditions), ...flowConditions(evidence)].filter(
+      ({ condition }, index, all) => all.findIndex((other) => other.condition === condition) === index,
+    ),
   };
   return {
     ...common,
@@ -255,15 +257,16 @@ function udpBlocked(
   };
 }
 
-function oneWay({ up, down, path }: PathEvidence, shut: readonly DirectionEvidence[]): Finding | null {
+function oneWay(evidence: PathEvidence, shut: readonly DirectionEvidence[]): Finding | null {
+  const { up, down, path } = evidence;
   const [only] = shut;
   if (!only || shut.length !== 1) return null;
   const open = only === up ? down : up;
   if (!open.controlPasses) return null;
   return {
     state: 'one-way',
-    cause: 'peer-udp-blocked',
-    why: `${open.control.received} of ${open.control.sent} control packets arrived ${route(path, open)}, ${only.control.received} of ${only.control.sent} ${route(path, only)}`,
+    cause: portFiltersOf(evidence).length > 0 ? 'port-filtered' : 'peer-udp-blocked',
+    why: `${open.control.received} of ${open.control.sent} control packets arrived ${route(path, open)}, ${only.control.received} of ${only.control.sent} ${route(path, only)}${portWords(evidence)}`,
   };
 }
 
@@ -280,22 +283,23 @@ function blocked(evidence: PathEvidence, shut: readonly DirectionEvidence[]): Fi
   });
   return {
     state: 'blocked',
-    cause: 'peer-udp-blocked',
-    why: `${up.control.received} of ${up.control.sent} control packets arrived up and ${down.control.received} of ${down.control.sent} down, while ${reached.join(' and ')} reached the reference; the NATs predict success`,
+    cause: portFiltersOf(evidence).length > 0 ? 'port-filtered' : 'peer-udp-blocked',
+    why: `${up.control.received} of ${up.control.sent} control packets arrived up and ${down.control.received} of ${down.control.sent} down, while ${reached.join(' and ')} reached the reference; the NATs predict success${portWords(evidence)}`,
   };
 }
 
 /** The control passes both ways and every STUN packet that was tried fails against it. */
-function stunBlocked({ up, down }: PathEvidence): Finding | null {
-  const filtered = stunFailsIn([up, down]);
-  if (!up.controlPasses || !down.controlPasses || filtered.length === 0) return null;
-  const fields = filteredFields([up, down]);
-  if (!everyStunArmFails([up, down])) {
+function stunBlocked(evidence: PathEvidence): Finding | null {
+  const { up, down, arms } = evidence;
+  const cause = stunCause(evidence);
+  if (!up.controlPasses || !down.controlPasses || !cause) return null;
+  const fields = fieldsOf(evidence);
+  if (!everyStunArmFails([up, down], arms)) {
     return {
       state: 'inconclusive',
-      cause: 'stun-filtered',
+      cause,
       fields,
-      why: `${stunFilteredWords(filtered)}, and some changed packets pass, but no check came up`,
+      why: `${stunFilteredWords(evidence)}, and some changed packets pass, but no check came up`,
     };
   }
   const conditions = [up, down].map(({ direction, control }) => ({
@@ -305,7 +309,7 @@ function stunBlocked({ up, down }: PathEvidence): Finding | null {
   }));
   return {
     state: 'blocked',
-    cause: 'stun-filtered',
+    cause,
     fields,
     conditions: [
       ...conditions,
@@ -321,13 +325,21 @@ function stunBlocked({ up, down }: PathEvidence): Finding | null {
           .join(', '),
       },
     ],
-    why: `${stunFilteredWords(filtered)}; every STUN packet that was tried dies`,
+    why: `${stunFilteredWords(evidence)}; every STUN arm dies`,
   };
 }
 
 /** ICE's word: it did not come up, and that is nobody's block. */
 function failed(evidence: PathEvidence): Finding | null {
-  const { path, ends, predicted, up, down } = evidence;
+  const { path, ends, predicted, up, down, altered } = evidence;
+  const rewritten = altered.some(({ what }) => what !== 'reference') && up.controlPasses && down.controlPasses;
+  if (rewritten) {
+    return {
+      state: 'failed',
+      cause: 'payload-rewritten',
+      why: `${alteredWords(altered)}: what was rewritten no check can use, and none came up in another arm`,
+    };
+  }
   const spoiled = ROLES.filter((host) => isSpoiled(ends[host]?.nat ?? null));
   const shared = sharedNat(ends.client?.nat ?? null, ends.server?.nat ?? null);
   const refusal = path.icmp.find((icmp) => readIcmp(evidence, icmp) === 'nat-port');
@@ -338,16 +350,18 @@ function failed(evidence: PathEvidence): Finding | null {
   if (predicted === 'failure' || predicted === 'uncertain' || refusal) {
     const reason = refusal
       ? `the far NAT itself refused the port (${describeIcmp(refusal)})`
-      : predicted === 'failure'
-        ? 'such NATs cannot be punched'
-        : shared !== null
-          ? `both are behind one NAT (${shared}), which does not turn their packets back inside (hairpin)`
+      : shared && shared.hairpins !== 'yes'
+        ? sharedNatWords(shared)
+        : predicted === 'failure'
+          ? 'such NATs cannot be punched'
           : spoiled.length > 0
             ? 'an early packet moves the mapping, so the punch misses'
             : 'whether such NATs can be punched depends on details that were not measured';
-    return { state: 'failed', cause: 'nat-incompatible', why: `${models}: ${reason}` };
+    const tried = spoiled.length > 0 ? vainWords(path.ways) : '';
+    const missed = missedWords(path.ways);
+    return { state: 'failed', cause: 'nat-incompatible', why: `${models}: ${reason}${tried}${missed}` };
   }
-  if (lossExplainsChecks(up, down)) return null;
+  if (lossExplainsChecks(up, down) || flowConditions(evidence).length > 0) return null;
   return {
     state: 'failed',
     cause: null,

@@ -37,6 +37,39 @@ export function mcnemar(worse: number, better: number): number {
   return binomialTail(worse, worse + better, 0.5);
 }
 
+/**
+ * Fisher's exact test, one-sided: how likely it is that of all arrivals so few fall on the first group, where chance
+ * alone says what belongs to which. Both groups in random order among each other: then bursts fall on both alike.
+ */
+export function fisher(
+  first: { readonly n: number; readonly k: number },
+  second: { readonly n: number; readonly k: number },
+): number {
+  const arrivals = first.k + second.k;
+  let sum = 0;
+  for (let k = Math.max(0, arrivals - second.n); k <= first.k; k += 1) {
+    sum += Math.exp(
+      logChoose(first.n, k) + logChoose(second.n, arrivals - k) - logChoose(first.n + second.n, arrivals),
+    );
+  }
+  return Math.min(1, sum);
+}
+
+/**
+ * How likely it is that `dead` of `flows` miss every arrival of all rounds, where in each round chance alone says whose
+ * packets arrive (`arrivals`: how many did, a number a round). An upper bound: the exact probability for `dead` given
+ * flows, times the number of ways to choose them.
+ */
+export function deadByChance(dead: number, flows: number, arrivals: readonly number[]): number {
+  if (dead === 0) return 1;
+  let log = logChoose(flows, dead);
+  for (const arrived of arrivals) {
+    if (arrived > flows - dead) return 0;
+    log += logChoose(flows - dead, arrived) - logChoose(flows, arrived);
+  }
+  return Math.min(1, Math.exp(log));
+}
+
 /** Holm's step-down correction: the adjusted p values, in the order given. */
 export function holm(ps: readonly number[]): number[] {
   const adjusted = new Array<number>(ps.length).fill(1);

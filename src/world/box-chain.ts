@@ -29,6 +29,11 @@ export class BoxChain implements NetworkNode {
     else this.#pass(packet, this.#boxes.length - 1, 'outside');
   }
 
+  /** All of them have lost what they knew. */
+  restart(): void {
+    for (const box of this.#boxes) box.restart?.();
+  }
+
   #pass(packet: Packet, index: number, from: Side): void {
     const box = this.#boxes[index];
     const emit = this.#emits[index];

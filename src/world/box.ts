@@ -1,4 +1,5 @@
 import type { Ms } from '../base/time.js';
+import { makeRoom, REMEMBERED } from './bounded.js';
 import type { Packet } from './packet.js';
 
 /** Of a box on a way: its customers, or the rest of the world. */
@@ -15,19 +16,26 @@ export type Emit = (packet: Packet, to: Side) => void;
 export interface Box {
   /** Takes a packet that came in on side `from`. */
   handle(packet: Packet, from: Side, now: Ms, emit: Emit): void;
+  /** It has been started again: a NAT knows no mapping any more, a firewall no flow. */
+  restart?(): void;
 }
 
-/** How often Linux sends ICMP errors to one destination: 1 a second, 6 at once (`icmp_ratelimit`). */
-const ERRORS = { everyMs: 1000, burst: 6 } as const;
+/** How often Linux sends ICMP errors to one destination: 6 at once, then at this pace (`icmp_ratelimit`, kernel 6.18). */
+const ERRORS = { everyMs: { ipv4: 1000, ipv6: 100 }, burst: 6 } as const;
 
 /** Keeps a box from sending more ICMP errors to one destination than a kernel does. */
 export class IcmpBudget {
   readonly #credit = new Map<string, { tokens: number; at: Ms }>();
 
   take(destination: string, now: Ms): boolean {
-    const credit = this.#credit.get(destination) ?? { tokens: ERRORS.burst, at: now };
-    this.#credit.set(destination, credit);
-    credit.tokens = Math.min(ERRORS.burst, credit.tokens + (now - credit.at) / ERRORS.everyMs);
+    let credit = this.#credit.get(destination);
+    if (!credit) {
+      makeRoom(this.#credit, REMEMBERED);
+      credit = { tokens: ERRORS.burst, at: now };
+      this.#credit.set(destination, credit);
+    }
+    const everyMs = ERRORS.everyMs[destination.includes(':') ? 'ipv6' : 'ipv4'];
+    credit.tokens = Math.min(ERRORS.burst, credit.tokens + (now - credit.at) / everyMs);
     credit.at = now;
     if (credit.tokens < 1) return false;
     credit.tokens -= 1;

@@ -1,6 +1,9 @@
-import type { Family } from '../base/address.js';
+import { addressBytes, type Family } from '../base/address.js';
+import { equalBytes } from '../base/bytes.js';
 import type { Ms } from '../base/time.js';
-import { across, type Box, type Emit, type Side } from './box.js';
+import { DEFAULT_FLOWS, FlowTable } from './bounded.js';
+import { across, type Box, type Emit, IcmpBudget, type Side } from './box.js';
+import { type ClassifierName, CLASSIFIERS } from './classifiers.js';
 import { icmpError, type IcmpErrorName, isIcmpError, type Packet, type Protocol } from './packet.js';
 import { PrefixSet } from './prefix.js';
 
@@ -19,7 +22,9 @@ export interface Predicate {
   /** UDP by default. */
   readonly protocol?: Protocol | 'any';
   readonly bytes?: readonly BytesMatch[];
-  /** For what offsets and masks cannot say: a classifier's own rule. */
+  /** What offsets and masks cannot say: the rule of a classifier in use somewhere. */
+  readonly classifier?: ClassifierName;
+  /** The same for a rule of one's own. */
   readonly payload?: (payload: Uint8Array) => boolean;
   /** Larger than so many bytes of UDP payload. */
   readonly largerThanBytes?: number;
@@ -37,6 +42,11 @@ export type FilterAction =
   | { readonly type: 'drop' }
   | { readonly type: 'reject'; readonly error: IcmpErrorName | readonly [number, number]; readonly from: string }
   | { readonly type: 'rewrite'; readonly offset: number; readonly bytes: Uint8Array }
+  /**
+   * An application-layer gateway on the inside of a NAT: the inside's IPv4 address in a payload that leaves becomes
+   * `outside`, and `outside` in one that comes in the inside's.
+   */
+  | { readonly type: 'translate'; readonly outside: string }
   /** So many packets a second pass, the others are dropped. */
   | { readonly type: 'throttle'; readonly perSecond: number }
   /** The packet is dropped, and so is everything on its tuple for so long; what comes meanwhile does not prolong it. */
@@ -58,20 +68,27 @@ interface Rule extends FilterRule {
 /** How much of a second's packets may come at once. */
 const BURST_SECONDS = 0.1;
 
+/** After so long without a packet a flow is new again. */
+const FLOW_IDLE_MS: Ms = 120_000;
+
 /** What a middlebox does to packets that it recognises; the first rule that matches decides. */
 export class Filter implements Box {
   readonly #rules: readonly Rule[];
   readonly #knowsFlows: boolean;
-  readonly #flows = new Set<string>();
-  readonly #blockedUntil = new Map<string, Ms>();
+  readonly #flows: FlowTable<{ readonly key: string; expiresAt: Ms }>;
+  readonly #blocked: FlowTable;
+  readonly #budget = new IcmpBudget();
 
-  constructor(rules: readonly FilterRule[]) {
+  /** `capacity`: flows that it remembers; of too many the first are forgotten. */
+  constructor(rules: readonly FilterRule[], capacity = DEFAULT_FLOWS) {
     this.#rules = rules.map((rule) => ({
       ...rule,
       except: rule.match.remoteExcept ? new PrefixSet(rule.match.remoteExcept) : null,
       credit: { tokens: rule.action.type === 'throttle' ? burstOf(rule.action.perSecond) : 0, at: 0 },
       hits: 0,
     }));
+    this.#flows = new FlowTable(capacity);
+    this.#blocked = new FlowTable(capacity);
     this.#knowsFlows = rules.some(({ match }) => match.firstOfFlow === true);
   }
 
@@ -87,8 +104,8 @@ export class Filter implements Box {
       return;
     }
     const out = from === 'inside';
-    if (this.#blockedUntil.size > 0 && (this.#blockedUntil.get(flowOf(packet, out)) ?? 0) > now) return;
-    const isFirst = this.#knowsFlows && this.#isFirst(flowOf(packet, out));
+    if (this.#blocked.size > 0 && this.#blocked.get(flowOf(packet, out), now)) return;
+    const isFirst = this.#knowsFlows && this.#isFirst(flowOf(packet, out), now);
     for (const rule of this.#rules) {
       if (!matches(rule, packet, out, isFirst)) continue;
       rule.hits += 1;
@@ -98,10 +115,12 @@ export class Filter implements Box {
     emit(packet, across(from));
   }
 
-  #isFirst(flow: string): boolean {
-    if (this.#flows.has(flow)) return false;
-    this.#flows.add(flow);
-    return true;
+  #isFirst(key: string, now: Ms): boolean {
+    const flow = this.#flows.get(key, now);
+    const expiresAt = now + FLOW_IDLE_MS;
+    if (flow) flow.expiresAt = expiresAt;
+    else this.#flows.add({ key, expiresAt }, now);
+    return flow === null;
   }
 
   #act({ action, credit }: Rule, packet: Packet, from: Side, now: Ms, emit: Emit): void {
@@ -110,12 +129,20 @@ export class Filter implements Box {
         return;
       case 'reject': {
         const error = icmpError(packet, action.from, action.error);
-        if (error) emit(error, from);
+        if (error && this.#budget.take(error.destination, now)) emit(error, from);
         return;
       }
       case 'rewrite':
         emit({ ...packet, payload: overwritten(packet.payload, action.offset, action.bytes) }, across(from));
         return;
+      case 'translate': {
+        const isOut = from === 'inside';
+        const inside = addressBytes(isOut ? packet.source : packet.destination);
+        const outside = addressBytes(action.outside);
+        const payload = isOut ? replaced(packet.payload, inside, outside) : replaced(packet.payload, outside, inside);
+        emit({ ...packet, payload }, across(from));
+        return;
+      }
       case 'throttle':
         credit.tokens = Math.min(
           burstOf(action.perSecond),
@@ -127,7 +154,7 @@ export class Filter implements Box {
         emit(packet, across(from));
         return;
       case 'residual':
-        this.#blockedUntil.set(flowOf(packet, from === 'inside'), now + action.forMs);
+        this.#blocked.add({ key: flowOf(packet, from === 'inside'), expiresAt: now + action.forMs }, now);
         return;
     }
   }
@@ -149,6 +176,7 @@ function matches({ match, except }: Rule, packet: Packet, out: boolean, isFirst:
   if (except?.has(out ? packet.destination : packet.source) === true) return false;
   if (match.largerThanBytes !== undefined && packet.payload.length <= match.largerThanBytes) return false;
   if (match.bytes?.every((one) => hasBytes(packet.payload, one)) === false) return false;
+  if (match.classifier !== undefined && !CLASSIFIERS[match.classifier](packet.payload)) return false;
   return match.payload?.(packet.payload) !== false;
 }
 
@@ -162,6 +190,16 @@ function hasBytes(payload: Uint8Array, { offset, value, mask }: BytesMatch): boo
 function overwritten(payload: Uint8Array, offset: number, bytes: Uint8Array): Uint8Array {
   const copy = payload.slice();
   if (offset < copy.length) copy.set(bytes.subarray(0, copy.length - offset), offset);
+  return copy;
+}
+
+/** The same payload with `there` wherever `here` was; only where both are addresses of one family. */
+function replaced(payload: Uint8Array, here: Uint8Array, there: Uint8Array): Uint8Array {
+  if (here.length !== there.length) return payload;
+  const copy = payload.slice();
+  for (let at = 0; at + here.length <= payload.length; at += 1) {
+    if (equalBytes(payload.subarray(at, at + here.length), here)) copy.set(there, at);
+  }
   return copy;
 }
 

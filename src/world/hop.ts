@@ -1,7 +1,8 @@
 import type { Family } from '../base/address.js';
 import type { Ms } from '../base/time.js';
 import { across, type Box, type Emit, IcmpBudget, type Side } from './box.js';
-import { echoReply, icmpError, isEchoRequest, type Packet } from './packet.js';
+import { icmpError, type Packet } from './packet.js';
+import { unattendedAnswer } from './unattended.js';
 
 export interface HopOptions {
   /** Its own; answers to and errors of that family come from there. */
@@ -23,14 +24,12 @@ export class Hop implements Box {
     const own = this.#options.addresses[packet.family];
     const talks = own !== undefined && this.#options.silent !== true;
     if (packet.destination === own) {
-      if (talks && isEchoRequest(packet)) emit(echoReply(packet), from);
-      else if (talks && packet.protocol === 'udp') this.#tell(packet, own, 'port-unreachable', now, from, emit);
+      const answer = talks ? unattendedAnswer(packet, this.#budget, now) : null;
+      if (answer) emit(answer, from);
     } else if (packet.ttl > 1) emit({ ...packet, ttl: packet.ttl - 1 }, across(from));
-    else if (talks) this.#tell(packet, own, 'time-exceeded', now, from, emit);
-  }
-
-  #tell(about: Packet, own: string, what: 'port-unreachable' | 'time-exceeded', now: Ms, from: Side, emit: Emit): void {
-    const error = icmpError(about, own, what);
-    if (error && this.#budget.take(error.destination, now)) emit(error, from);
+    else if (talks) {
+      const error = icmpError(packet, own, 'time-exceeded');
+      if (error && this.#budget.take(error.destination, now)) emit(error, from);
+    }
   }
 }

@@ -1,5 +1,5 @@
 import { type Family, formatTransportAddress, type TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
+import type { HostInterface, InterfaceAddress } from '../base/interface.js';
 import { integerBetween, type Random } from '../base/random.js';
 import type { CounterSnapshot, EgressCheck, EgressResult, IcmpError } from '../session/io.js';
 import { IcmpBudget } from './box.js';
@@ -7,6 +7,7 @@ import type { Network, NetworkNode, Plug } from './network.js';
 import {
   destinationOf,
   echoReply,
+  EPHEMERAL_PORTS,
   icmpError,
   type IcmpErrorPacket,
   isEchoRequest,
@@ -16,12 +17,16 @@ import {
   udpPacket,
 } from './packet.js';
 import { type PolicyRule, type Route, RoutingTable } from './routing-table.js';
-import { TcpEnd } from './tcp.js';
+import { TcpStack, type TcpTarget, type TcpWay } from './tcp.js';
 
 export interface WorldInterface extends HostInterface {
   readonly mtuBytes?: number;
   /** 0 off, 1 strict, 2 loose (RFC 3704). */
   readonly rpFilter?: 0 | 1 | 2;
+  /** Addresses of others on the same wire, beside gateways: who answers when they are asked for. */
+  readonly neighbours?: readonly string[];
+  /** Resolvers that the network gives its customers. */
+  readonly nameservers?: readonly string[];
   /** No neighbours to ask for: a modem's raw IP, TUN. */
   readonly pointToPoint?: boolean;
 }
@@ -47,21 +52,23 @@ export interface UdpSocket {
 
 interface Port {
   readonly on: WorldInterface;
+  addresses: readonly InterfaceAddress[];
   plug: Plug | null;
   /** Administratively. */
   up: boolean;
   readonly counters: { rxPackets: number; txPackets: number; rxDropped: number; txDropped: number };
 }
 
-const EPHEMERAL_PORTS = [32_768, 60_999] as const;
 const DEFAULT_MTU_BYTES = 1500;
+const LOOPBACK_MTU_BYTES = 65_536;
+const UNSPECIFIED: Readonly<Record<Family, string>> = { ipv4: '0.0.0.0', ipv6: '::' };
 
 /** A host: interfaces, a routing table, sockets. It forwards nothing. */
 export class Host implements NetworkNode {
   readonly name: string;
   /** As a session is told of them. */
   readonly interfaces: readonly HostInterface[];
-  readonly tcp: TcpEnd;
+  readonly tcp: TcpStack;
   readonly #options: HostOptions;
   readonly #ports: ReadonlyMap<string, Port>;
   readonly #table: RoutingTable;
@@ -78,6 +85,8 @@ export class Host implements NetworkNode {
   };
   readonly #budget = new IcmpBudget();
   #network: Network | null = null;
+  /** Told when addresses come or go: who reads `ip monitor`. */
+  onInterfaces: ((interfaces: readonly HostInterface[]) => void) | null = null;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -86,33 +95,65 @@ export class Host implements NetworkNode {
     this.#ports = new Map(
       options.interfaces.map((on) => [
         on.name,
-        { on, plug: null, up: true, counters: { rxPackets: 0, txPackets: 0, rxDropped: 0, txDropped: 0 } },
+        {
+          on,
+          addresses: on.addresses,
+          plug: null,
+          up: true,
+          counters: { rxPackets: 0, txPackets: 0, rxDropped: 0, txDropped: 0 },
+        },
       ]),
     );
-    const routed = options.interfaces.map((on) => ({
-      name: on.name,
-      addresses: on.addresses,
-      pointToPoint: on.pointToPoint ?? false,
-      isUp: () => this.#isUp(on.name),
+    const routed = [...this.#ports.values()].map((port) => ({
+      name: port.on.name,
+      addresses: () => port.addresses,
+      pointToPoint: port.on.pointToPoint ?? false,
+      isUp: () => port.up,
     }));
-    this.#table = new RoutingTable(routed, [...connected(options.interfaces), ...options.routes], options.rules ?? []);
-    this.tcp = new TcpEnd((packet, device) => this.#send(packet, device), options.random);
+    this.#table = new RoutingTable(routed, options.routes, options.rules ?? []);
+    this.tcp = new TcpStack({
+      random: options.random,
+      wayTo: (target) => this.#wayTo(target),
+      send: (packet, device) => this.#send(packet, device),
+    });
   }
 
   plugIn(port: string, plug: Plug, network: Network): void {
-    const found = this.#ports.get(port);
-    if (!found) throw new RangeError(`${this.name} has no interface ${port}`);
-    found.plug = plug;
+    this.#port(port).plug = plug;
     this.#network = network;
-    this.tcp.network = network;
+    this.tcp.plugIn(network);
     this.#table.forget();
   }
 
-  /** `ip link set … up|down`: its routes come and go with it. */
+  nameserversOf(name: string): readonly string[] {
+    return this.#ports.get(name)?.on.nameservers ?? [];
+  }
+
+  /** `ip link set … up|down`. Its routes and IPv6 addresses come and go with it, as a network manager sees to it. */
   setUp(name: string, up: boolean): void {
-    const port = this.#ports.get(name);
-    if (port) port.up = up;
+    this.#port(name).up = up;
+    this.#changed();
+  }
+
+  /** Other addresses from now on, as a modem gets them: sockets on the old ones stay, and neither send nor hear. */
+  setAddresses(name: string, addresses: readonly InterfaceAddress[]): void {
+    this.#port(name).addresses = addresses;
+    this.#changed();
+  }
+
+  /** Its default routes go, or are put back: addresses and sockets stay. */
+  setDefaultRoutes(name: string, there: boolean): void {
+    this.#table.setDefaultRoutes(this.#port(name).on.name, there);
+  }
+
+  #changed(): void {
     this.#table.forget();
+    this.onInterfaces?.(
+      this.interfaces.map((on) => {
+        const { up, addresses } = this.#port(on.name);
+        return { ...on, addresses: up ? addresses : [] };
+      }),
+    );
   }
 
   /** Opens a socket and gives its address, or the kernel's error. Port 0: any. */
@@ -172,7 +213,7 @@ export class Host implements NetworkNode {
     }
     const isOwn =
       this.#options.model === 'strong'
-        ? port.on.addresses.some(({ address }) => address === packet.destination)
+        ? port.addresses.some(({ address }) => address === packet.destination)
         : this.#table.isOwn(packet.destination);
     if (isOwn) this.#deliver(packet, name);
     else this.#count(packet.family === 'ipv4' ? 'IpInAddrErrors' : 'Ip6InAddrErrors');
@@ -181,7 +222,7 @@ export class Host implements NetworkNode {
   #deliver(packet: Packet, device: string): void {
     if (isIcmpError(packet)) this.#deliverError(packet);
     else if (isEchoRequest(packet)) this.#send(echoReply(packet), null);
-    else if (packet.protocol === 'tcp') this.tcp.receive(packet);
+    else if (packet.protocol === 'tcp') this.tcp.receive(packet, device);
     else if (packet.protocol === 'udp') {
       const socket = this.#socketAt(destinationOf(packet), device);
       if (socket) socket.onDatagram(sourceOf(packet), packet.payload);
@@ -193,9 +234,10 @@ export class Host implements NetworkNode {
     }
   }
 
-  #deliverError({ family, source, icmp }: IcmpErrorPacket): void {
+  #deliverError(error: IcmpErrorPacket): void {
+    const { family, source, icmp } = error;
     const { quoted, type, code } = icmp;
-    if (quoted.protocol === 'tcp') this.tcp.failed(quoted, type, code);
+    if (quoted.protocol === 'tcp') this.tcp.failed(error);
     const sockets = this.#sockets.get(formatTransportAddress(sourceOf(quoted))) ?? [];
     if (quoted.protocol !== 'udp') return;
     for (const socket of sockets)
@@ -215,16 +257,18 @@ export class Host implements NetworkNode {
   }
 
   #send(packet: Packet, pinnedTo: string | null): string | null {
-    if (this.#table.isOwn(packet.destination)) {
+    const { source: from, destination: to } = packet;
+    const isSource = this.#table.isSource(from);
+    if (isSource && this.#table.isOwn(to)) {
       this.#network?.after(0, () => {
         this.#deliver(packet, 'lo');
       });
       return null;
     }
-    const route = this.#table.lookup({ to: packet.destination, from: packet.source, oif: pinnedTo });
+    const route = isSource ? this.#table.lookup({ to, from, oif: pinnedTo }) : null;
     const device = this.#ports.get(route?.interface ?? pinnedTo ?? '');
     // A pinned socket needs no route for IPv4: the host takes the address for on-link.
-    const onLink = route === null && packet.family === 'ipv4' && device !== undefined && this.#isUp(device.on.name);
+    const onLink = route === null && isSource && packet.family === 'ipv4' && device?.up === true;
     if (!device || (route === null && !onLink)) {
       this.#count(packet.family === 'ipv4' ? 'IpOutNoRoutes' : 'Ip6OutNoRoutes');
       return 'ENETUNREACH';
@@ -237,20 +281,27 @@ export class Host implements NetworkNode {
     return null;
   }
 
-  #isUp(name: string): boolean {
-    return this.#ports.get(name)?.up === true;
+  /** Where a TCP connection would leave, and its source where the socket has none. */
+  #wayTo({ from, device, to: { family, address: to } }: TcpTarget): TcpWay | string {
+    if (device !== null && !this.#ports.has(device)) return 'ENODEV';
+    if (from !== null && !this.#table.isOwn(from)) return 'EADDRNOTAVAIL';
+    if (this.#table.isOwn(to)) return { from: from ?? to, mtuBytes: LOOPBACK_MTU_BYTES };
+    const route = this.#table.lookup({ to, from: from ?? UNSPECIFIED[family], oif: device });
+    const port = this.#ports.get(route?.interface ?? device ?? '');
+    if (!port?.up) return 'ENETUNREACH';
+    const source = from ?? port.addresses.find((own) => own.family === family)?.address;
+    return source === undefined ? 'ENETUNREACH' : { from: source, mtuBytes: port.on.mtuBytes ?? DEFAULT_MTU_BYTES };
+  }
+
+  #port(name: string): Port {
+    const port = this.#ports.get(name);
+    if (!port) throw new RangeError(`${this.name} has no interface ${name}`);
+    return port;
   }
 
   #count(counter: string): void {
     this.#counters[counter] = (this.#counters[counter] ?? 0) + 1;
   }
-}
-
-/** The routes that the kernel adds by itself, one for each address. */
-function connected(interfaces: readonly WorldInterface[]): Route[] {
-  return interfaces.flatMap(({ name, addresses }) =>
-    addresses.map(({ address, prefixLength }) => ({ to: `${address}/${prefixLength}`, interface: name })),
-  );
 }
 
 /** `::/0` and the like. */

@@ -1,32 +1,17 @@
 import type { Family } from '../base/address.js';
-import type { InterfaceKind } from '../base/interface.js';
-import { SeededRandom } from '../base/random.js';
+import { type Random, SeededRandom } from '../base/random.js';
+import { AccessPoint, UPSTREAM } from './access-point.js';
 import { BoxChain } from './box-chain.js';
-import type { Carrier } from './carriers.js';
-import { DEFAULT_ROUTE, Host, type WorldInterface } from './host.js';
+import { buildBoxes, SERVER_NETWORKS } from './box-description.js';
+import { IPV4_ONLY, type Zone } from './dns.js';
+import { DEFAULT_ROUTE, Host, type HostOptions, type WorldInterface } from './host.js';
 import type { LinkOptions } from './link.js';
-import { type Cable, Network } from './network.js';
+import { type Cable, Network, type NetworkNode, type Place } from './network.js';
 import { Router, type RouterRoute } from './router.js';
 import type { PolicyRule, Route } from './routing-table.js';
+import { type Customer, type HostName, planSites, type Site, type UplinkOptions } from './site.js';
 
-export type HostName = 'client' | 'server';
-
-/** An interface with a carrier behind it. */
-export interface UplinkOptions {
-  readonly host: HostName;
-  readonly interface: string;
-  readonly kind: InterfaceKind;
-  readonly label: string;
-  readonly carrier: Carrier;
-  /** Of its default route; the lowest metric takes what is not pinned. */
-  readonly metric: number;
-  /** Between host and carrier, each way; by default 20 ms. */
-  readonly up?: LinkOptions;
-  readonly down?: LinkOptions;
-  /** Whether there is a default route on the interface. */
-  readonly gateway?: boolean;
-  readonly rpFilter?: 0 | 1 | 2;
-}
+export type { HostName, UplinkOptions } from './site.js';
 
 export interface InternetOptions {
   readonly seed: string | number;
@@ -37,60 +22,77 @@ export interface InternetOptions {
   readonly rules?: Readonly<Partial<Record<HostName, readonly PolicyRule[]>>>;
 }
 
-export interface Internet {
+/** A host before anything runs on it: what a model host, or a namespace of a kernel, is made from. */
+export type HostDescription = Omit<HostOptions, 'random'>;
+
+export interface Internet<Node extends NetworkNode = Host> {
   readonly network: Network;
-  readonly hosts: Readonly<Record<HostName, Host>>;
-  readonly reference: Host;
+  readonly hosts: Readonly<Record<HostName, Node>>;
+  readonly reference: Node;
   /** By `client.wwan0`, `server.eth0`, `reference`: what a person would unplug. */
   readonly cables: ReadonlyMap<string, Cable>;
+  /** By the same names: the interface of the host, as it is plugged in. */
+  readonly places: ReadonlyMap<string, Place>;
+  /** By the same names, what stands between an uplink and the rest of the world. */
+  readonly carriers: ReadonlyMap<string, BoxChain>;
 }
 
-/** Documentation networks beyond the carriers (RFC 5737, RFC 3849). */
-export const SERVER_NETWORKS = ['192.0.2.0/24', '2001:db8:ff::/64'] as const;
 export const REFERENCE_ADDRESSES = {
   ipv4: ['192.0.2.10', '192.0.2.11'],
   ipv6: ['2001:db8:ff::10', '2001:db8:ff::11'],
 } as const;
+/** What carriers that have a resolver call it. */
+export const REFERENCE_NAME = 'reference.icepath.example';
 export const LAN_ADDRESSES = {
   client: { ipv4: '192.168.77.1', ipv6: 'fd77::1' },
   server: { ipv4: '192.168.77.2', ipv6: 'fd77::2' },
 } as const;
-const ACCESS: LinkOptions = { delayMs: 20 };
+/** Between a host and its carrier, where nothing else is said. */
+export const ACCESS_LINK: LinkOptions = { delayMs: 20 };
 const BACKBONE: LinkOptions = { delayMs: 2 };
 const LAN: LinkOptions = { delayMs: 0.25 };
-const PUBLIC = { client: '198.51.100', server: '203.0.113' } as const;
-const ADDRESSES_EACH = 4;
 const PREFIX_LENGTH: Readonly<Record<Family, number>> = { ipv4: 24, ipv6: 64 };
 
 /** Two hosts with their uplinks, a LAN between them, and one public network with the reference in the middle. */
 export function buildInternet(options: InternetOptions): Internet {
+  return wireInternet(options, (description, random) => new Host({ ...description, random }));
+}
+
+/** The same with hosts of another make: what the kernel back end puts there has the kernel's own stack behind it. */
+export function wireInternet<Node extends NetworkNode>(
+  options: InternetOptions,
+  makeHost: (description: HostDescription, random: Random) => Node,
+): Internet<Node> {
   const { seed, families = ['ipv4'], lan = {}, uplinks, rules = {} } = options;
   const random = (name: string): SeededRandom => new SeededRandom(`${name} ${seed}`);
   const network = new Network(random('network'));
-  const sites = uplinks.map((uplink, index) => siteOf(uplink, index + 1, families));
+  const sites = planSites(uplinks, families);
+  const zone = zoneOf(families);
   const cables = new Map<string, Cable>();
+  const places = new Map<string, Place>();
+  const carriers = new Map<string, BoxChain>();
 
-  const host = (name: HostName): Host => {
-    const own = sites.filter(({ uplink }) => uplink.host === name);
+  const host = (name: HostName): Node => {
+    const own = sites.flatMap(({ customers }) => customers).filter(({ uplink }) => uplink.host === name);
     const eth0 = lan ? [lanInterface(name, families, lan.rpFilter ?? 0)] : [];
-    return new Host({
+    const description: HostDescription = {
       name,
-      interfaces: [...eth0, ...own.map((site) => site.on)],
+      interfaces: [...eth0, ...own.map(({ on }) => on)],
       routes: [
         ...(lan ? defaultRoutes('eth0', families, lan.metric ?? 100) : []),
-        ...own.flatMap((site) => site.routes),
+        ...own.flatMap(({ routes }) => routes),
       ],
       rules: rules[name] ?? [],
-      random: random(name),
-    });
+    };
+    return makeHost(description, random(name));
   };
   const hosts = { client: host('client'), server: host('server') };
-  const reference = new Host({
+  const onReference: HostDescription = {
     name: 'reference',
     interfaces: [referenceInterface(families)],
     routes: defaultRoutes('eth0', families, 0),
-    random: random('reference'),
-  });
+  };
+  const reference = makeHost(onReference, random('reference'));
 
   const core = new Router({
     addresses: { ipv4: '192.0.2.1', ipv6: '2001:db8:ff::1' },
@@ -100,6 +102,7 @@ export function buildInternet(options: InternetOptions): Internet {
     { node: core, port: 'reference' },
     { node: reference, port: 'eth0' },
   ] as const;
+  places.set('reference', referencePlaces[1]);
   cables.set('reference', network.connect(...referencePlaces, BACKBONE));
   if (lan) {
     // A switch, and behind it a gateway that takes what is for elsewhere and loses it.
@@ -114,76 +117,50 @@ export function buildInternet(options: InternetOptions): Internet {
         { node: hosts[name], port: 'eth0' },
         { node: wire, port: name },
       ] as const;
+      places.set(`${name}.eth0`, ends[0]);
       cables.set(`${name}.eth0`, network.connect(...ends, lan.link ?? LAN));
     }
   }
-  for (const { uplink, pool, gateway, shared, networks } of sites) {
-    const port = `${uplink.host}.${uplink.interface}`;
-    const site = { gateway, pool, shared, servers: SERVER_NETWORKS, random: random(port) };
-    const chain = new BoxChain(uplink.carrier.build(site), ({ family }, side) =>
-      side === 'outside' && family === 'ipv4' ? pool[0] : (gateway[family] ?? pool[0]),
-    );
-    const up = uplink.up ?? ACCESS;
-    cables.set(
-      port,
-      network.connect(
-        { node: hosts[uplink.host], port: uplink.interface },
-        { node: chain, port: 'inside' },
-        up,
-        uplink.down ?? up,
-      ),
-    );
-    network.connect({ node: chain, port: 'outside' }, { node: core, port }, BACKBONE);
-    for (const to of [...pool, ...networks]) core.addRoute({ to, via: port });
+  for (const site of sites) {
+    const [first, ...others] = site.customers;
+    const chain = chainOf(site, { zone, random: random(first.name) });
+    const inside = { node: chain, port: 'inside' };
+    for (const { name } of site.customers) carriers.set(name, chain);
+    const plug = ({ uplink, name }: Customer, there: Place): void => {
+      const up = uplink.up ?? ACCESS_LINK;
+      const place = { node: hosts[uplink.host], port: uplink.interface };
+      places.set(name, place);
+      cables.set(name, network.connect(place, there, up, uplink.down ?? up));
+    };
+    if (others.length === 0) plug(first, inside);
+    else {
+      const portOf = site.customers.flatMap(({ name, on }) =>
+        on.addresses.map(({ address }) => [address, name] as const),
+      );
+      const node = new AccessPoint(new Map(portOf), site.carrier.isolates ?? false);
+      for (const customer of site.customers) plug(customer, { node, port: customer.name });
+      network.connect({ node, port: UPSTREAM }, inside);
+    }
+    network.connect({ node: chain, port: 'outside' }, { node: core, port: first.name }, BACKBONE);
+    for (const to of site.networks) core.addRoute({ to, via: first.name });
   }
-  return { network, hosts, reference, cables };
+  return { network, hosts, reference, cables, places, carriers };
 }
 
-interface Site {
-  readonly uplink: UplinkOptions;
-  readonly on: WorldInterface;
-  readonly routes: readonly Route[];
-  readonly gateway: Readonly<Partial<Record<Family, string>>>;
-  readonly pool: readonly [string, ...string[]];
-  readonly shared: { readonly near: string; readonly far: string };
-  /** The customer's own public networks. */
-  readonly networks: readonly string[];
+function chainOf(site: Site, more: { readonly zone: Zone; readonly random: Random }): BoxChain {
+  const { carrier, customers, hops, gateway, pool } = site;
+  const own = Object.fromEntries(customers[0].on.addresses.map(({ family, address }) => [family, address]));
+  const boxes = [...carrier.boxes, ...hops.map((kind) => ({ type: 'hop', silent: kind === 'silent' }) as const)];
+  return new BoxChain(buildBoxes(boxes, { ...site, ...more, customer: own }), ({ family }, side) =>
+    side === 'outside' && family === 'ipv4' ? pool[0] : (gateway[family] ?? pool[0]),
+  );
 }
 
-function siteOf(uplink: UplinkOptions, number: number, families: readonly Family[]): Site {
-  const used = uplink.carrier.families.filter((family) => families.includes(family));
-  const base = number * ADDRESSES_EACH;
-  const publicAddress = (offset: number): string => `${PUBLIC[uplink.host]}.${base + offset}`;
-  const near = { ipv4: `10.${number * 10}.0.2`, ipv6: `2001:db8:${number}::2` };
-  const far = { ipv4: `10.${number * 10}.0.1`, ipv6: `2001:db8:${number}::1` };
-  if (uplink.carrier.name === 'public') {
-    near.ipv4 = publicAddress(2);
-    far.ipv4 = publicAddress(1);
-  }
-  const on: WorldInterface = {
-    name: uplink.interface,
-    kind: uplink.kind,
-    label: uplink.label,
-    addresses: used.map((family) => ({ family, address: near[family], prefixLength: PREFIX_LENGTH[family] })),
-    rpFilter: uplink.rpFilter ?? 0,
-  };
-  return {
-    uplink,
-    on,
-    routes:
-      uplink.gateway === false
-        ? []
-        : used.map((family) => ({
-            to: DEFAULT_ROUTE[family],
-            interface: uplink.interface,
-            gateway: far[family],
-            metric: uplink.metric,
-          })),
-    gateway: far,
-    pool: [publicAddress(2)],
-    shared: { near: `100.64.${number}.2`, far: `100.64.${number}.1` },
-    networks: [`2001:db8:${number}::/64`],
-  };
+/** The names of the world: the reference's, also by its IPv4 address alone, which IPv6-only carriers have to translate. */
+function zoneOf(families: readonly Family[]): Zone {
+  const ipv4 = families.includes('ipv4') ? [REFERENCE_ADDRESSES.ipv4[0]] : [];
+  const ipv6 = families.includes('ipv6') ? [REFERENCE_ADDRESSES.ipv6[0]] : [];
+  return { ...IPV4_ONLY, [REFERENCE_NAME]: { ipv4, ipv6 }, [`ipv4.${REFERENCE_NAME}`]: { ipv4 } };
 }
 
 function lanInterface(host: HostName, families: readonly Family[], rpFilter: 0 | 1 | 2): WorldInterface {
@@ -192,7 +169,9 @@ function lanInterface(host: HostName, families: readonly Family[], rpFilter: 0 |
     address: LAN_ADDRESSES[host][family],
     prefixLength: PREFIX_LENGTH[family],
   }));
-  return { name: 'eth0', kind: 'ethernet', label: 'lan', addresses, rpFilter };
+  const other = LAN_ADDRESSES[host === 'client' ? 'server' : 'client'];
+  const neighbours = families.map((family) => other[family]);
+  return { name: 'eth0', kind: 'ethernet', label: 'lan', addresses, neighbours, rpFilter };
 }
 
 function referenceInterface(families: readonly Family[]): WorldInterface {

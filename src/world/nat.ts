@@ -1,5 +1,6 @@
 import { integerBetween, type Random } from '../base/random.js';
 import type { Ms } from '../base/time.js';
+import { FlowTable, makeRoom, REMEMBERED } from './bounded.js';
 import type { Box, Emit, Side } from './box.js';
 import {
   type IcmpErrorPacket,
@@ -29,15 +30,18 @@ export interface NatOptions {
   readonly inboundRefreshes?: boolean;
   /** REQ-9, and what source the packet then shows: `external` is what the RFC asks for. */
   readonly hairpin?: 'none' | 'external' | 'internal';
+  /** Mappings; when all are taken, new ones are refused and their packets dropped (RFC 6888 REQ-4). */
+  readonly capacity?: number;
 }
 
 interface Mapping {
   readonly key: string;
+  readonly outsideKey: string;
   readonly inside: string;
   readonly insidePort: number;
   readonly outside: string;
   readonly outsidePort: number;
-  /** Whom the inside has sent to, as filtering looks at it. */
+  /** Whom the inside has sent to, as filtering looks at it; of too many the first is forgotten. */
   readonly contacted: Set<string>;
   expiresAt: Ms;
 }
@@ -45,12 +49,14 @@ interface Mapping {
 const DEFAULT_LIFETIME_MS: Ms = 120_000;
 const LAST_PORT = 0xffff;
 const FIRST_PORT = 1024;
+/** Half of one address's ports: a free one is then found soon. */
+const DEFAULT_CAPACITY = 32_768;
 
 /** A NAPT for IPv4. Inside addresses are opaque to it: NAT64 puts IPv6 ones there. */
 export class Nat implements Box {
   readonly #options: NatOptions;
   readonly #random: Random;
-  readonly #byInside = new Map<string, Mapping>();
+  readonly #mappings: FlowTable<Mapping>;
   readonly #byOutside = new Map<string, Mapping>();
   readonly #paired = new Map<string, string>();
   #nextPort: number;
@@ -59,6 +65,9 @@ export class Nat implements Box {
     if (options.pool.length === 0) throw new RangeError('a NAT needs an outside address');
     this.#options = options;
     this.#random = random;
+    this.#mappings = new FlowTable(options.capacity ?? DEFAULT_CAPACITY, (mapping) => {
+      this.#byOutside.delete(mapping.outsideKey);
+    });
     this.#nextPort = integerBetween(random, FIRST_PORT, LAST_PORT);
   }
 
@@ -66,6 +75,10 @@ export class Nat implements Box {
     if (packet.family !== 'ipv4') emit(packet, from === 'inside' ? 'outside' : 'inside');
     else if (from === 'inside') this.#outbound(packet, now, emit);
     else this.#inbound(packet, now, emit);
+  }
+
+  restart(): void {
+    this.#mappings.clear();
   }
 
   #outbound(packet: Packet, now: Ms, emit: Emit): void {
@@ -85,7 +98,9 @@ export class Nat implements Box {
     const mapping =
       this.#mappingOf(protocol, source, sourcePort, destination, destinationPort, now) ?? this.#map(packet, now);
     if (!mapping) return null;
-    mapping.contacted.add(this.#permission(destination, destinationPort));
+    const permission = this.#permission(destination, destinationPort);
+    if (!mapping.contacted.has(permission)) makeRoom(mapping.contacted, REMEMBERED);
+    mapping.contacted.add(permission);
     mapping.expiresAt = now + (this.#options.lifetimeMs ?? DEFAULT_LIFETIME_MS);
     return withSource(packet, mapping.outside, mapping.outsidePort);
   }
@@ -155,30 +170,30 @@ export class Nat implements Box {
     remotePort: number,
     now: Ms,
   ): Mapping | null {
-    return this.#alive(this.#byInside.get(this.#insideKey(protocol, inside, port, remote, remotePort)), protocol, now);
+    return this.#mappings.get(this.#insideKey(protocol, inside, port, remote, remotePort), now);
   }
 
   #at(protocol: Protocol, outside: string, port: number, now: Ms): Mapping | null {
-    return this.#alive(this.#byOutside.get(`${protocol} ${outside} ${port}`), protocol, now);
-  }
-
-  #alive(mapping: Mapping | undefined, protocol: Protocol, now: Ms): Mapping | null {
-    if (!mapping) return null;
-    if (mapping.expiresAt > now) return mapping;
-    this.#byInside.delete(mapping.key);
-    this.#byOutside.delete(`${protocol} ${mapping.outside} ${mapping.outsidePort}`);
-    return null;
+    return this.#mappings.alive(this.#byOutside.get(outsideKey(protocol, outside, port)), now);
   }
 
   #map({ protocol, source, sourcePort, destination, destinationPort }: Packet, now: Ms): Mapping | null {
+    if (!this.#mappings.hasRoom(now)) return null;
     const outside = this.#poolAddress(source);
     const outsidePort = this.#freePort(protocol, outside, sourcePort, now);
     if (outsidePort === null) return null;
-    const key = this.#insideKey(protocol, source, sourcePort, destination, destinationPort);
-    const contacted = new Set<string>();
-    const mapping = { key, inside: source, insidePort: sourcePort, outside, outsidePort, contacted, expiresAt: now };
-    this.#byInside.set(key, mapping);
-    this.#byOutside.set(`${protocol} ${outside} ${outsidePort}`, mapping);
+    const mapping: Mapping = {
+      key: this.#insideKey(protocol, source, sourcePort, destination, destinationPort),
+      outsideKey: outsideKey(protocol, outside, outsidePort),
+      inside: source,
+      insidePort: sourcePort,
+      outside,
+      outsidePort,
+      contacted: new Set(),
+      expiresAt: now,
+    };
+    this.#mappings.add(mapping, now);
+    this.#byOutside.set(mapping.outsideKey, mapping);
     return mapping;
   }
 
@@ -186,9 +201,11 @@ export class Nat implements Box {
     const { pool, pooling = 'paired' } = this.#options;
     const drawn = pool[pool.length === 1 ? 0 : integerBetween(this.#random, 0, pool.length - 1)] ?? '';
     if (pooling === 'arbitrary') return drawn;
-    const paired = this.#paired.get(inside) ?? drawn;
-    this.#paired.set(inside, paired);
-    return paired;
+    const paired = this.#paired.get(inside);
+    if (paired !== undefined) return paired;
+    makeRoom(this.#paired, DEFAULT_CAPACITY);
+    this.#paired.set(inside, drawn);
+    return drawn;
   }
 
   /** REQ-3: no two mappings share an outside port, one below 1024 gets one below 1024; `null`: all are taken. */
@@ -207,4 +224,8 @@ export class Nat implements Box {
     }
     return null;
   }
+}
+
+function outsideKey(protocol: Protocol, outside: string, port: number): string {
+  return `${protocol} ${outside} ${port}`;
 }

@@ -2,14 +2,27 @@ import type { Family, TransportAddress } from '../base/address.js';
 
 export type Protocol = 'udp' | 'tcp' | 'icmp';
 
-/** As much of TCP as a connection attempt with one request and one answer needs. */
-export type TcpSegment = 'syn' | 'syn-ack' | 'data' | 'rst';
+/** The fixed part of a TCP header beside the ports (RFC 9293 §3.1), and its options as they are. */
+export interface TcpHeader {
+  readonly sequence: number;
+  readonly acknowledgment: number;
+  /** `TCP_FLAGS`, or-ed. */
+  readonly flags: number;
+  /** As on the wire: not scaled. */
+  readonly window: number;
+  /** Padded to a multiple of four bytes. */
+  readonly options: Uint8Array;
+}
+
+export const TCP_FLAGS = { fin: 0x01, syn: 0x02, rst: 0x04, psh: 0x08, ack: 0x10 } as const;
 
 export interface IcmpMessage {
   readonly type: number;
   readonly code: number;
   /** Of "packet too big"; `null` elsewhere. */
   readonly mtuBytes: number | null;
+  /** Of an echo request or reply; 0 elsewhere. */
+  readonly sequence: number;
   /** The packet that an error is about, its payload cut; `null`: no error but an echo request or reply. */
   readonly quoted: Packet | null;
 }
@@ -27,17 +40,24 @@ export interface Packet {
   readonly destinationPort: number;
   /** TTL or hop limit. */
   readonly ttl: number;
+  /** DSCP and ECN: IPv4's type of service, IPv6's traffic class. */
+  readonly trafficClass: number;
+  /** IPv4's DF; IPv6 routers never fragment. */
+  readonly dontFragment: boolean;
   readonly payload: Uint8Array;
   /** Of the whole packet, IP header included. */
   readonly sizeBytes: number;
-  readonly tcp: TcpSegment | null;
+  readonly tcp: TcpHeader | null;
   readonly icmp: IcmpMessage | null;
 }
 
 export const IP_HEADER_BYTES: Readonly<Record<Family, number>> = { ipv4: 20, ipv6: 40 };
 /** The same for UDP and for the fixed part of ICMP. */
 export const UDP_HEADER_BYTES = 8;
-const TCP_HEADER_BYTES = 20;
+/** The fixed part. */
+export const TCP_HEADER_BYTES = 20;
+/** What Linux gives to sockets that ask for no port (`ip_local_port_range`). */
+export const EPHEMERAL_PORTS = [32_768, 60_999] as const;
 /** What Linux sends with. */
 export const DEFAULT_TTL = 64;
 const NOTHING = new Uint8Array(0);
@@ -56,6 +76,8 @@ export function udpPacket(
     destination: to.address,
     destinationPort: to.port,
     ttl,
+    trafficClass: 0,
+    dontFragment: true,
     payload,
     sizeBytes: IP_HEADER_BYTES[from.family] + UDP_HEADER_BYTES + payload.length,
     tcp: null,
@@ -66,11 +88,11 @@ export function udpPacket(
 export function tcpPacket(
   from: TransportAddress,
   to: TransportAddress,
-  segment: TcpSegment,
+  tcp: TcpHeader,
   payload: Uint8Array = NOTHING,
 ): Packet {
-  const sizeBytes = IP_HEADER_BYTES[from.family] + TCP_HEADER_BYTES + payload.length;
-  return { ...udpPacket(from, to, payload), protocol: 'tcp', tcp: segment, sizeBytes };
+  const sizeBytes = IP_HEADER_BYTES[from.family] + TCP_HEADER_BYTES + tcp.options.length + payload.length;
+  return { ...udpPacket(from, to, payload), protocol: 'tcp', tcp, sizeBytes };
 }
 
 /** ICMP errors by what they say: [type, code] of RFC 792 and RFC 4443. */
@@ -101,7 +123,7 @@ export function icmpError(
   const inside = about.sizeBytes - about.payload.length;
   const quoted = { ...about, payload: about.payload.subarray(0, ERROR_BYTES[family] - header - inside) };
   return {
-    ...icmpPacket(family, from, about.source, { type, code, mtuBytes, quoted }),
+    ...icmpPacket(family, from, about.source, { type, code, mtuBytes, sequence: 0, quoted }),
     sizeBytes: header + inside + quoted.payload.length,
   };
 }
@@ -114,8 +136,9 @@ export function echoRequest(
   identifier: number,
   payload: Uint8Array = NOTHING,
   ttl = DEFAULT_TTL,
+  sequence = 0,
 ): Packet {
-  const icmp = { type: family === 'ipv4' ? 8 : 128, code: 0, mtuBytes: null, quoted: null };
+  const icmp = { type: family === 'ipv4' ? 8 : 128, code: 0, mtuBytes: null, sequence, quoted: null };
   const packet = icmpPacket(family, source, destination, icmp);
   return { ...packet, sourcePort: identifier, ttl, payload, sizeBytes: packet.sizeBytes + payload.length };
 }
@@ -125,7 +148,8 @@ export function isEchoRequest({ icmp, family }: Packet): boolean {
 }
 
 export function echoReply(request: Packet): Packet {
-  const icmp = { type: request.family === 'ipv4' ? 0 : 129, code: 0, mtuBytes: null, quoted: null };
+  const { sequence = 0 } = request.icmp ?? {};
+  const icmp = { type: request.family === 'ipv4' ? 0 : 129, code: 0, mtuBytes: null, sequence, quoted: null };
   const { source, sourcePort, destination } = request;
   return {
     ...request,
@@ -147,6 +171,8 @@ function icmpPacket(family: Family, source: string, destination: string, icmp: I
     destination,
     destinationPort: 0,
     ttl: DEFAULT_TTL,
+    trafficClass: 0,
+    dontFragment: false,
     payload: NOTHING,
     sizeBytes: IP_HEADER_BYTES[family] + UDP_HEADER_BYTES,
     tcp: null,

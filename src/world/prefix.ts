@@ -1,4 +1,5 @@
 import { addressBytes, type Family, inPrefix } from '../base/address.js';
+import { makeRoom, REMEMBERED } from './bounded.js';
 
 /** A network: `192.0.2.0/24`, `2001:db8::/32`. */
 export interface Prefix {
@@ -33,6 +34,7 @@ export class PrefixSet {
     let known = this.#known.get(address);
     if (known === undefined) {
       known = this.#prefixes.some((prefix) => contains(prefix, address));
+      makeRoom(this.#known, REMEMBERED);
       this.#known.set(address, known);
     }
     return known;

@@ -1,4 +1,5 @@
 import type { Family } from '../base/address.js';
+import { makeRoom, REMEMBERED } from './bounded.js';
 import { IcmpBudget } from './box.js';
 import type { Network, NetworkNode, Plug } from './network.js';
 import { echoReply, icmpError, type IcmpErrorName, isEchoRequest, type Packet } from './packet.js';
@@ -89,6 +90,7 @@ export class Router implements NetworkNode {
         if (contains(route.prefix, destination) && route.prefix.length > (best?.prefix.length ?? -1)) best = route;
       }
       found = best?.via ?? null;
+      makeRoom(this.#found, REMEMBERED);
       this.#found.set(destination, found);
     }
     return found;

@@ -1,5 +1,7 @@
-import { type Family, scopeOf } from '../base/address.js';
+import { scopeOf } from '../base/address.js';
+import type { InterfaceAddress } from '../base/interface.js';
 import type { EgressCheck, EgressResult } from '../session/io.js';
+import { makeRoom, REMEMBERED } from './bounded.js';
 import { contains, parsePrefix, type Prefix } from './prefix.js';
 
 export interface Route {
@@ -42,7 +44,7 @@ interface ParsedRule extends PolicyRule {
 /** What the table must know of an interface. */
 export interface RoutedInterface {
   readonly name: string;
-  readonly addresses: readonly { readonly family: Family; readonly address: string }[];
+  readonly addresses: () => readonly InterfaceAddress[];
   readonly pointToPoint: boolean;
   /** Administratively: a link that does not carry keeps its routes. */
   readonly isUp: () => boolean;
@@ -51,13 +53,18 @@ export interface RoutedInterface {
 /** The routing table of a host, asked as the kernel asks it: longest prefix, then lowest metric, table by table. */
 export class RoutingTable {
   readonly #interfaces: ReadonlyMap<string, RoutedInterface>;
-  readonly #routes: readonly Parsed[];
+  readonly #static: readonly Parsed[];
+  /** Interfaces without their default routes. */
+  readonly #unrouted = new Set<string>();
+  /** With those that the kernel adds by itself, one for each address. */
+  #routes: readonly Parsed[] = [];
+  #own: ReadonlySet<string> = new Set();
   readonly #rules: readonly ParsedRule[];
   readonly #found = new Map<string, Route | null>();
 
   constructor(interfaces: readonly RoutedInterface[], routes: readonly Route[], rules: readonly PolicyRule[]) {
     this.#interfaces = new Map(interfaces.map((one) => [one.name, one]));
-    this.#routes = routes.map((route) => ({ ...route, prefix: parsePrefix(route.to) }));
+    this.#static = routes.map(parsed);
     this.#rules = [...rules]
       .sort((left, right) => left.priority - right.priority)
       .map((rule) => ({
@@ -65,15 +72,38 @@ export class RoutingTable {
         source: rule.from === undefined ? null : parsePrefix(rule.from),
         target: rule.to === undefined ? null : parsePrefix(rule.to),
       }));
+    this.forget();
   }
 
-  /** To be called when an interface went up or down. */
+  /** To be called when an interface went up or down or got other addresses. */
   forget(): void {
     this.#found.clear();
+    const connected = [...this.#interfaces.values()].flatMap(({ name, addresses }) =>
+      addresses().map(({ address, prefixLength }) => parsed({ to: `${address}/${prefixLength}`, interface: name })),
+    );
+    const configured = this.#static.filter(({ to, interface: on }) => !to.endsWith('/0') || !this.#unrouted.has(on));
+    this.#routes = [...connected, ...configured];
+    // IPv4 addresses stay the host's while their interface is down, IPv6 ones do not (tried on kernel 6.18).
+    const own = [...this.#interfaces.values()].flatMap(({ addresses, isUp }) =>
+      addresses().filter(({ family }) => family === 'ipv4' || isUp()),
+    );
+    this.#own = new Set(own.map(({ address }) => address));
+  }
+
+  /** `ip route del|add default dev …`. */
+  setDefaultRoutes(name: string, there: boolean): void {
+    if (there) this.#unrouted.delete(name);
+    else this.#unrouted.add(name);
+    this.forget();
   }
 
   isOwn(address: string): boolean {
-    return [...this.#interfaces.values()].some((one) => one.addresses.some((own) => own.address === address));
+    return this.#own.has(address);
+  }
+
+  /** Whether the kernel routes packets with that source: for IPv4 it must be the host's, for IPv6 it does not ask. */
+  isSource(address: string): boolean {
+    return address.includes(':') || address === '0.0.0.0' || this.isOwn(address);
   }
 
   /** The route that a packet takes; `null`: none. */
@@ -82,6 +112,7 @@ export class RoutingTable {
     let found = this.#found.get(key);
     if (found === undefined) {
       found = this.#lookup(question);
+      makeRoom(this.#found, REMEMBERED);
       this.#found.set(key, found);
     }
     return found;
@@ -123,9 +154,9 @@ export class RoutingTable {
       return { ...check, verdict: 'verified', routed: true, device: 'lo', gateway: null, neighbour: null, reason };
     }
     const on = this.#interfaces.get(name);
-    const route = this.lookup({ to, from, oif: pin && on ? name : null });
+    const route = this.isSource(from) ? this.lookup({ to, from, oif: pin && on ? name : null }) : null;
     // With `oif` and no route the kernel takes every IPv4 address for on-link.
-    const pretends = route === null && pin && on?.isUp() === true && !to.includes(':');
+    const pretends = route === null && pin && on?.isUp() === true && !to.includes(':') && this.isSource(from);
     const device = route?.interface ?? (pretends ? name : null);
     const gateway = route?.gateway ?? null;
     const via = gateway === null ? '' : ` via ${gateway}`;
@@ -142,4 +173,8 @@ export class RoutingTable {
     if (device === null) return { ...known, verdict: 'unknown', reason: `the kernel has no route for ${what}` };
     return { ...known, verdict: 'verified', reason: `${what} leave by ${name}${via}` };
   }
+}
+
+function parsed(route: Route): Parsed {
+  return { ...route, prefix: parsePrefix(route.to) };
 }

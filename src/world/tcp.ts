@@ -1,126 +1,199 @@
-import { formatTransportAddress, type TransportAddress } from '../base/address.js';
+import { type Family, formatTransportAddress, type TransportAddress } from '../base/address.js';
 import { integerBetween, type Random } from '../base/random.js';
-import type { Ms } from '../base/time.js';
+import { unreachableCode } from './icmp-socket-error.js';
 import type { Network } from './network.js';
-import { destinationOf, type Packet, sourceOf, tcpPacket, type TcpSegment } from './packet.js';
+import {
+  destinationOf,
+  EPHEMERAL_PORTS,
+  ICMP_ERRORS,
+  type IcmpErrorPacket,
+  IP_HEADER_BYTES,
+  type Packet,
+  sourceOf,
+  TCP_HEADER_BYTES,
+  tcpPacket,
+} from './packet.js';
+import { TcpConnection, type TcpInput } from './tcp-connection.js';
+import { DEFAULT_MSS_BYTES, has, resetFor, type TcpSegment } from './tcp-segment.js';
+import { type TcpHandlers, TcpSocket, type TcpStream } from './tcp-socket.js';
 
-export interface TcpQuestion {
-  readonly from: string;
+export interface TcpTarget {
+  /** Of this host; `null`: the one that belongs to the route. */
+  readonly from: string | null;
+  /** The device that the socket is pinned to. */
   readonly device: string | null;
   readonly to: TransportAddress;
-  readonly request: Uint8Array;
-  readonly timeoutMs: Ms;
 }
 
-/** What a listener answers to a request; `null`: it is silent. */
-export type TcpAnswer = (request: Uint8Array, remote: TransportAddress) => Uint8Array | null;
-
-interface Connection {
-  readonly question: TcpQuestion;
-  readonly local: TransportAddress;
-  readonly began: Ms;
-  readonly done: (code: string | null, answer: Uint8Array | null, afterMs: Ms) => void;
-  established: boolean;
+/** How a host reaches a destination. */
+export interface TcpWay {
+  readonly from: string;
+  readonly mtuBytes: number;
 }
 
-const PORTS = [32_768, 60_999] as const;
-/** RFC 6298 §2.1: the first timeout of a connection, doubled each time. */
-const FIRST_TIMEOUT_MS: Ms = 1000;
-/** What Linux waits at least once it has a round trip. */
-const LEAST_TIMEOUT_MS: Ms = 200;
+export interface TcpStackOptions {
+  readonly random: Random;
+  /** The way to a target, or the kernel's error. */
+  readonly wayTo: (target: TcpTarget) => TcpWay | string;
+  /** The kernel's error; `null`: it was taken. */
+  readonly send: (packet: Packet, device: string | null) => string | null;
+}
 
-/**
- * As much of TCP as the control of a measurement needs: connect, one request, one answer, with retransmissions. The
- * answer acknowledges the request, so a lost segment is sent again and nothing is ever taken twice.
- */
-export class TcpEnd {
-  network: Network | null = null;
-  readonly #send: (packet: Packet, device: string | null) => string | null;
-  readonly #random: Random;
-  readonly #listeners = new Map<string, TcpAnswer>();
-  readonly #connections = new Map<string, Connection>();
+/** More than any measurement has open; who asks for more at once gets no answer, as with a full backlog. */
+const MAX_CONNECTIONS = 4096;
 
-  constructor(send: (packet: Packet, device: string | null) => string | null, random: Random) {
-    this.#send = send;
-    this.#random = random;
+/** The TCP of a host: its listeners and its connections. */
+export class TcpStack {
+  #network: Network | null = null;
+  readonly #options: TcpStackOptions;
+  readonly #listeners = new Map<string, (stream: TcpStream) => TcpHandlers>();
+  /** By local and remote address. */
+  readonly #sockets = new Map<string, TcpSocket>();
+
+  constructor(options: TcpStackOptions) {
+    this.#options = options;
   }
 
-  listen(at: TransportAddress, answer: TcpAnswer): void {
-    this.#listeners.set(formatTransportAddress(at), answer);
+  /** The clock that it runs on. To be given before anything is sent. */
+  plugIn(network: Network): void {
+    this.#network = network;
   }
 
-  /** Connects, asks, waits for the answer; `done` gets `null` with the answer, else the kernel's error. */
-  ask(question: TcpQuestion, done: Connection['done']): void {
-    const began = this.network?.now ?? 0;
-    let local: TransportAddress;
-    do {
-      const port = integerBetween(this.#random, ...PORTS);
-      local = { family: question.to.family, address: question.from, port };
-    } while (this.#connections.has(formatTransportAddress(local)));
-    const connection: Connection = { question, local, began, done, established: false };
-    this.#connections.set(formatTransportAddress(local), connection);
-    this.network?.after(question.timeoutMs, () => {
-      this.#end(connection, 'ETIMEDOUT', null);
+  get network(): Network {
+    if (!this.#network) throw new RangeError('the host is not wired');
+    return this.#network;
+  }
+
+  /** Takes connections to `at`; `accept` is called with each one that is open. Gives how to stop, or `EADDRINUSE`. */
+  listen(at: TransportAddress, accept: (stream: TcpStream) => TcpHandlers): (() => void) | string {
+    const key = formatTransportAddress(at);
+    if (this.#listeners.has(key)) return 'EADDRINUSE';
+    this.#listeners.set(key, accept);
+    return () => {
+      this.#listeners.delete(key);
+    };
+  }
+
+  /** Begins to connect. Every failure comes by `handlers.failed`, and not within this call. */
+  connect(target: TcpTarget, handlers: TcpHandlers): TcpStream {
+    const { device, to } = target;
+    const way = this.#options.wayTo(target);
+    const { from, mtuBytes } = typeof way === 'string' ? { from: target.from ?? '', mtuBytes: 0 } : way;
+    const socket = this.#open(this.#freePort(from, to), to, device, mtuBytes, handlers);
+    this.network.after(0, () => {
+      if (typeof way === 'string') socket.refuse(way);
+      else socket.handle({ type: 'connect' });
     });
-    this.#transmit(connection, 'syn', FIRST_TIMEOUT_MS);
+    return socket;
   }
 
-  receive(packet: Packet): void {
+  receive(packet: Packet, device: string): void {
+    const segment = segmentOf(packet);
+    if (!segment) return;
     const [local, remote] = [destinationOf(packet), sourceOf(packet)];
-    const connection = this.#connections.get(formatTransportAddress(local));
-    if (connection) this.#answered(connection, packet);
-    else if (packet.tcp === 'syn' || packet.tcp === 'data') this.#serve(packet, local, remote);
-  }
-
-  /** An ICMP error about a segment of ours ends an attempt, as Linux does while it connects. */
-  failed(quoted: Packet, type: number, code: number): void {
-    const connection = this.#connections.get(formatTransportAddress(sourceOf(quoted)));
-    if (!connection || connection.established) return;
-    const unreachable = quoted.family === 'ipv4' ? type === 3 : type === 1;
-    if (!unreachable) return;
-    const isPort = code === (quoted.family === 'ipv4' ? 3 : 4);
-    this.#end(connection, isPort ? 'ECONNREFUSED' : 'EHOSTUNREACH', null);
-  }
-
-  #answered(connection: Connection, { tcp, payload }: Packet): void {
-    if (tcp === 'rst') this.#end(connection, 'ECONNREFUSED', null);
-    else if (tcp === 'data') this.#end(connection, null, payload);
-    else if (tcp === 'syn-ack' && !connection.established) {
-      connection.established = true;
-      this.#transmit(connection, 'data', LEAST_TIMEOUT_MS);
-    }
-  }
-
-  #transmit(connection: Connection, segment: TcpSegment, timeoutMs: Ms): void {
-    const isOver = this.#connections.get(formatTransportAddress(connection.local)) !== connection;
-    if (isOver || (segment === 'syn' && connection.established)) return;
-    const { question, local } = connection;
-    const payload = segment === 'data' ? question.request : undefined;
-    const code = this.#send(tcpPacket(local, question.to, segment, payload), question.device);
-    if (code !== null) {
-      this.#end(connection, code, null);
+    const there = this.#sockets.get(keyOf(local, remote));
+    if (there?.isReplacedBy(segment) === true) this.#sockets.delete(keyOf(local, remote));
+    else if (there && (there.device === null || there.device === device)) {
+      there.handle({ type: 'segment', segment });
       return;
     }
-    this.network?.after(timeoutMs, () => {
-      this.#transmit(connection, segment, 2 * timeoutMs);
-    });
-  }
-
-  #serve({ tcp, payload }: Packet, local: TransportAddress, remote: TransportAddress): void {
-    const answer = this.#listeners.get(formatTransportAddress(local));
-    if (!answer) this.#send(tcpPacket(local, remote, 'rst'), null);
-    else if (tcp === 'syn') this.#send(tcpPacket(local, remote, 'syn-ack'), null);
+    const isNew = has(segment.header, 'syn') && !has(segment.header, 'ack') && !has(segment.header, 'rst');
+    if (isNew && this.#listeners.has(formatTransportAddress(local))) this.#accept(local, remote, segment);
     else {
-      const bytes = answer(payload, remote);
-      if (bytes) this.#send(tcpPacket(local, remote, 'data', bytes), null);
+      const reset = resetFor(segment);
+      if (reset) this.#options.send(tcpPacket(local, remote, reset.header), null);
     }
   }
 
-  #end(connection: Connection, code: string | null, answer: Uint8Array | null): void {
-    const key = formatTransportAddress(connection.local);
-    if (this.#connections.get(key) !== connection) return;
-    this.#connections.delete(key);
-    const afterMs = (this.network?.now ?? 0) - connection.began;
-    connection.done(code, answer, afterMs);
+  /** An ICMP error about a segment that this host sent. */
+  failed({ icmp, family }: IcmpErrorPacket): void {
+    const { quoted, type, code, mtuBytes } = icmp;
+    const socket = this.#sockets.get(keyOf(sourceOf(quoted), destinationOf(quoted)));
+    if (!socket || !quoted.tcp) return;
+    const { sequence } = quoted.tcp;
+    const [tooBigType, tooBigCode] = ICMP_ERRORS['too-big'][family];
+    if (type === tooBigType && code === tooBigCode) {
+      if (mtuBytes !== null) socket.handle({ type: 'too-big', mssBytes: mssFor(mtuBytes, family), sequence });
+      return;
+    }
+    const reason = unreachableCode(family, type, code);
+    if (reason !== null) socket.handle({ type: 'unreachable', code: reason, sequence });
   }
+
+  #accept(local: TransportAddress, remote: TransportAddress, segment: TcpSegment): void {
+    if (this.#sockets.size >= MAX_CONNECTIONS) return;
+    const way = this.#options.wayTo({ from: local.address, device: null, to: remote });
+    if (typeof way === 'string') return;
+    const socket: TcpSocket = this.#open(local, remote, null, way.mtuBytes, null);
+    socket.onOpen = () => {
+      // Whoever stopped listening meanwhile takes it no more.
+      const accept = this.#listeners.get(formatTransportAddress(local));
+      if (!accept) socket.abort();
+      else {
+        socket.handlers = accept(socket);
+        socket.handlers.open?.();
+      }
+    };
+    socket.handle({ type: 'segment', segment });
+  }
+
+  #open(
+    local: TransportAddress,
+    remote: TransportAddress,
+    device: string | null,
+    mtuBytes: number,
+    handlers: TcpHandlers | null,
+  ): TcpSocket {
+    const { family } = remote;
+    const key = keyOf(local, remote);
+    const socket: TcpSocket = new TcpSocket({
+      local,
+      remote,
+      device,
+      network: this.network,
+      connection: new TcpConnection({
+        initialSequence: this.#options.random.uint32(),
+        mssBytes: mssFor(mtuBytes, family),
+        defaultMssBytes: DEFAULT_MSS_BYTES[family],
+      }),
+      send: (segment) => this.#transmit(socket, segment),
+      closed: () => {
+        if (this.#sockets.get(key) === socket) this.#sockets.delete(key);
+      },
+    });
+    socket.handlers = handlers;
+    this.#sockets.set(key, socket);
+    return socket;
+  }
+
+  #transmit(socket: TcpSocket, { header, payload }: TcpSegment): TcpInput | null {
+    const { local, remote, device } = socket;
+    const { sequence } = header;
+    const code = this.#options.send(tcpPacket(local, remote, header, payload), device);
+    if (code === null) return null;
+    if (code !== 'EMSGSIZE') return { type: 'unreachable', code, sequence };
+    const way = this.#options.wayTo({ from: local.address, device, to: remote });
+    if (typeof way === 'string') return null;
+    return { type: 'too-big', mssBytes: mssFor(way.mtuBytes, remote.family), sequence };
+  }
+
+  #freePort(address: string, to: TransportAddress): TransportAddress {
+    let local: TransportAddress;
+    do {
+      local = { family: to.family, address, port: integerBetween(this.#options.random, ...EPHEMERAL_PORTS) };
+    } while (this.#sockets.has(keyOf(local, to)) || this.#listeners.has(formatTransportAddress(local)));
+    return local;
+  }
+}
+
+function segmentOf({ tcp, payload }: Packet): TcpSegment | null {
+  return tcp && { header: tcp, payload };
+}
+
+function keyOf(local: TransportAddress, remote: TransportAddress): string {
+  return `${formatTransportAddress(local)} ${formatTransportAddress(remote)}`;
+}
+
+function mssFor(mtuBytes: number, family: Family): number {
+  return Math.min(0xffff, mtuBytes - IP_HEADER_BYTES[family] - TCP_HEADER_BYTES);
 }

@@ -1,14 +1,17 @@
-import type { TransportAddress } from '../base/address.js';
+import { viewOf } from '../base/bytes.js';
 import { type Machine, Queue } from '../base/machine.js';
 import type { Random } from '../base/random.js';
 import { NEVER, type Ms } from '../base/time.js';
 import type { SessionInput, SessionOutput, SocketId } from '../session/io.js';
 import type { RecordEvent } from '../session/record.js';
-import { answerTcp } from '../session/reflector-tcp.js';
+import { answerTcp as answerBinding } from '../session/reflector-tcp.js';
 import { encodeMessage, parseStrict, transactionKey } from '../stun/message.js';
-import { METHODS, TRANSACTION_ID_BYTES } from '../stun/registry.js';
+import { HEADER_BYTES, METHODS, TRANSACTION_ID_BYTES } from '../stun/registry.js';
+import { Alarm } from './alarm.js';
 import type { Host, UdpSocket } from './host.js';
+import { findNat64 } from './nat64-discovery.js';
 import type { Network } from './network.js';
+import { answerTcp, askTcp } from './tcp-exchange.js';
 
 export interface LogLine {
   readonly level: Extract<SessionOutput, { type: 'log' }>['level'];
@@ -25,11 +28,18 @@ export interface VirtualDriverOptions {
   readonly startedAt: string;
   /** Whether each UDP socket has a TCP listener beside it that answers STUN: the reflector. */
   readonly answersTcp?: boolean;
+  /** Interfaces whose sockets open, but neither send nor hear: what is given to them is never heard of again. */
+  readonly hung?: readonly string[];
+  /** Interfaces whose sockets hear, but do not send. */
+  readonly mute?: readonly string[];
+  /** Told of each line of the record when it is written. */
+  readonly onEvent?: (event: RecordEvent) => void;
 }
 
-/** What the far end of a control channel is told. */
+/** The authenticated far end. */
 export interface ControlPort {
-  send(message: unknown): void;
+  send(message: Readonly<Record<string, unknown>>): void;
+  /** Lets what was already sent leave, then ends the channel. */
   close(reason: string): void;
 }
 
@@ -42,15 +52,40 @@ export class VirtualDriver {
   readonly logs: LogLine[] = [];
   readonly #options: VirtualDriverOptions;
   readonly #sockets = new Map<SocketId, UdpSocket>();
+  /** Sockets that do not send, and those of them that do not hear either. */
+  readonly #mute = new Set<SocketId>();
+  readonly #hung = new Set<SocketId>();
+  readonly #listeners = new Map<SocketId, () => void>();
+  /** What else the process has open: how it is closed. */
+  readonly #held = new Set<() => void>();
+  readonly #alarm: Alarm;
   readonly #inputs = new Queue<SessionInput>();
   #state: 'new' | 'running' | 'over' = 'new';
   #pumping = false;
-  /** The wake-up that is planned and not yet stale. */
-  #wakeAt: Ms = NEVER;
   #control: ControlPort | null = null;
 
   constructor(options: VirtualDriverOptions) {
     this.#options = options;
+    const { machine, network } = options;
+    this.#alarm = new Alarm(
+      network,
+      () => (this.isOver ? NEVER : machine.deadline()),
+      () => {
+        this.#take({ type: 'timeout' });
+      },
+    );
+  }
+
+  get host(): Host {
+    return this.#options.host;
+  }
+
+  get network(): Network {
+    return this.#options.network;
+  }
+
+  get isConnected(): boolean {
+    return this.#control !== null;
   }
 
   get isOver(): boolean {
@@ -58,13 +93,23 @@ export class VirtualDriver {
   }
 
   start(): void {
-    const { host, startedAt } = this.#options;
-    this.#state = 'running';
-    this.#pump({ type: 'start', startedAt, interfaces: host.interfaces, counters: host.readCounters() });
+    const { host, network, startedAt } = this.#options;
+    findNat64(host, network, (interfaces) => {
+      if (this.isOver) return;
+      this.#state = 'running';
+      host.onInterfaces = (changed) => {
+        this.#later(READING_MS, () => ({ type: 'interfaces', interfaces: changed }));
+      };
+      this.#pump({ type: 'start', startedAt, interfaces, counters: host.readCounters() });
+    });
   }
 
   /** The authenticated far end. */
   connect(port: ControlPort, address: string): void {
+    if (this.isOver) {
+      port.close('the run is over');
+      return;
+    }
     this.#control = port;
     this.#take({ type: 'peer-connected', address });
   }
@@ -86,9 +131,18 @@ export class VirtualDriver {
     this.#take({ type: 'interrupt' });
   }
 
-  /** As kill -9: sockets close, the control channel breaks, nothing more is said. */
+  /** As kill -9: the kernel closes what the process had open, and nothing more is said. */
   kill(): void {
-    this.#end('the connection was reset');
+    this.#control = null;
+    this.#end();
+  }
+
+  /** Has `release` called when the process ends. Gives how to let go of it. */
+  hold(release: () => void): () => void {
+    this.#held.add(release);
+    return () => {
+      this.#held.delete(release);
+    };
   }
 
   #take(input: SessionInput): void {
@@ -109,22 +163,7 @@ export class VirtualDriver {
       if (this.isOver) break;
     }
     this.#pumping = false;
-    this.#schedule();
-  }
-
-  /** Only a deadline that came nearer needs a new wake-up: the planned one looks again. */
-  #schedule(): void {
-    const { machine, network } = this.#options;
-    const deadline = this.isOver ? NEVER : machine.deadline();
-    if (deadline >= this.#wakeAt || deadline === NEVER) return;
-    const at = Math.max(deadline, network.now);
-    this.#wakeAt = at;
-    network.at(at, () => {
-      if (this.#wakeAt !== at || this.isOver) return;
-      this.#wakeAt = NEVER;
-      if (machine.deadline() <= network.now) this.#take({ type: 'timeout' });
-      else this.#schedule();
-    });
+    this.#alarm.update();
   }
 
   #later(after: Ms, input: () => SessionInput): void {
@@ -144,6 +183,7 @@ export class VirtualDriver {
         return;
       case 'send': {
         const { token, to, bytes, ttl } = output;
+        if (this.#mute.has(output.socket)) return;
         const socket = this.#sockets.get(output.socket);
         this.#inputs.push({ type: 'sent', token, code: socket ? host.sendUdp(socket, to, bytes, ttl) : 'EBADF' });
         return;
@@ -164,14 +204,12 @@ export class VirtualDriver {
       case 'message':
         this.#control?.send(output.message);
         return;
-      case 'disconnect': {
-        const port = this.#control;
-        this.#control = null;
-        port?.close(output.reason);
+      case 'disconnect':
+        this.#disconnect(output.reason);
         return;
-      }
       case 'event':
         this.events.push(output.event);
+        this.#options.onEvent?.(output.event);
         return;
       case 'log':
         this.logs.push({ level: output.level, name: output.name, fields: output.fields });
@@ -181,7 +219,8 @@ export class VirtualDriver {
         this.#later(0, () => ({ type: 'yardstick', results: [] }));
         return;
       case 'finished':
-        this.#end('the run is over');
+        this.#disconnect('the run is over');
+        this.#end();
         return;
     }
   }
@@ -191,10 +230,10 @@ export class VirtualDriver {
     this.#close(id);
     const opened = host.bind(address, pin ? name : null, {
       onDatagram: (from, bytes) => {
-        this.#take({ type: 'datagram', socket: id, from, bytes });
+        if (!this.#hung.has(id)) this.#take({ type: 'datagram', socket: id, from, bytes });
       },
       onIcmp: (to, error, quoted) => {
-        this.#take({ type: 'icmp', socket: id, to, error, quoted });
+        if (!this.#hung.has(id)) this.#take({ type: 'icmp', socket: id, to, error, quoted });
       },
     });
     if (typeof opened === 'string') {
@@ -203,7 +242,10 @@ export class VirtualDriver {
       return;
     }
     this.#sockets.set(id, opened);
-    if (answersTcp) host.tcp.listen(opened.local, answerTcp);
+    if (!this.#sends(name)) this.#mute.add(id);
+    if (this.#options.hung?.includes(name) === true) this.#hung.add(id);
+    const listener = answersTcp ? answerTcp(host.tcp, opened.local, answerBinding) : null;
+    if (typeof listener === 'function') this.#listeners.set(id, listener);
     this.#later(0, () => ({ type: 'opened', socket: id, local: opened.local, pinned: pin }));
   }
 
@@ -212,55 +254,57 @@ export class VirtualDriver {
     if (!socket) return;
     this.#options.host.close(socket);
     this.#sockets.delete(id);
+    this.#mute.delete(id);
+    this.#hung.delete(id);
+    this.#listeners.get(id)?.();
+    this.#listeners.delete(id);
   }
 
   #connectTcp(asked: Extract<SessionOutput, { type: 'connect-tcp' }>): void {
     const { host, random } = this.#options;
     const { token, from, to, timeoutMs } = asked;
+    if (!this.#sends(asked.interface)) {
+      this.#later(timeoutMs, () => ({ type: 'tcp', token, code: 'ETIMEDOUT', afterMs: timeoutMs }));
+      return;
+    }
     const transactionId = random.bytes(TRANSACTION_ID_BYTES);
     const request = encodeMessage({ method: METHODS.Binding, class: 'request', transactionId, attributes: [] });
     const device = asked.pin ? asked.interface : null;
-    host.tcp.ask({ from, device, to, request, timeoutMs }, (code, answer, afterMs) => {
-      const verdict = answer === null || isAnswer(answer, transactionId) ? code : 'EPROTO';
-      this.#take({ type: 'tcp', token, code: verdict, afterMs });
+    const judge = (received: Uint8Array): 'EPROTO' | null | undefined => judgeAnswer(received, transactionId);
+    const abandon = askTcp(host.tcp, { from, device, to, request, timeoutMs, judge }, (code, afterMs) => {
+      letGo();
+      this.#take({ type: 'tcp', token, code, afterMs });
     });
+    const letGo = this.hold(abandon);
   }
 
-  #end(reason: string): void {
+  #sends(name: string): boolean {
+    const { hung = [], mute = [] } = this.#options;
+    return !hung.includes(name) && !mute.includes(name);
+  }
+
+  #disconnect(reason: string): void {
+    const port = this.#control;
+    this.#control = null;
+    port?.close(reason);
+  }
+
+  #end(): void {
     if (this.isOver) return;
     this.#state = 'over';
+    this.#options.host.onInterfaces = null;
     for (const id of [...this.#sockets.keys()]) this.#close(id);
-    this.#control?.close(reason);
-    this.#control = null;
+    for (const release of [...this.#held]) release();
+    this.#held.clear();
   }
 }
 
-function isAnswer(bytes: Uint8Array, transactionId: Uint8Array): boolean {
-  const parsed = parseStrict(bytes);
-  return parsed.ok && transactionKey(parsed.message.transactionId) === transactionKey(transactionId);
-}
-
-/** A reliable, ordered channel between two ends, `delayMs` each way. What is said is said as JSON. */
-export function connectControl(
-  network: Network,
-  client: VirtualDriver,
-  server: VirtualDriver,
-  addresses: { readonly client: TransportAddress; readonly server: TransportAddress },
-  delayMs: Ms,
-): void {
-  const towards = (far: VirtualDriver): ControlPort => ({
-    send: (message) => {
-      const text = JSON.stringify(message);
-      network.after(delayMs, () => {
-        far.message(JSON.parse(text));
-      });
-    },
-    close: (reason) => {
-      network.after(delayMs, () => {
-        far.lost(reason);
-      });
-    },
-  });
-  client.connect(towards(server), addresses.server.address);
-  server.connect(towards(client), addresses.client.address);
+/** `null`: an answer to this transaction; `undefined`: not whole yet. As in net/reference-tcp.ts. */
+function judgeAnswer(received: Uint8Array, transactionId: Uint8Array): 'EPROTO' | null | undefined {
+  if (received.length < HEADER_BYTES) return undefined;
+  const end = HEADER_BYTES + viewOf(received).getUint16(2);
+  if (received.length < end) return undefined;
+  const parsed = parseStrict(received.subarray(0, end));
+  const isOwn = parsed.ok && transactionKey(parsed.message.transactionId) === transactionKey(transactionId);
+  return isOwn ? null : 'EPROTO';
 }

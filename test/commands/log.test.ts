@@ -30,6 +30,17 @@ test('people on a terminal read one line a change, without JSON', () => {
   expect(stderr.lines).toEqual([expect.stringMatching(/wwan0-usb0-v4: blocked \(peer-udp-blocked\)$/)]);
 });
 
+test('and one for a wanted path that is not decided yet', () => {
+  const stderr = collect(true);
+  const soFar = { arrives: 'nowhere', up: { sent: 8, received: 0 }, down: { sent: 8, received: 0 } };
+  createLog({ json: false, verbose: false }, stderr, { NO_COLOR: '1' }).info(
+    { path: 'wwan0-usb0-v4', ...soFar },
+    'path.so-far',
+  );
+  const said = /wwan0-usb0-v4: so far nothing arrives \(control 0\/8 up, 0\/8 down\); no verdict yet$/;
+  expect(stderr.lines).toEqual([expect.stringMatching(said)]);
+});
+
 test('with --json the log stays JSON on a terminal', () => {
   const stderr = collect(true);
   createLog({ json: true, verbose: false }, stderr).warn({ port: 4800 }, 'busy');

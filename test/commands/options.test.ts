@@ -28,7 +28,7 @@ test('--reference takes names and addresses', () => {
 
 test('lists keep their order', () => {
   expect(parsePrefer('cellular, wifi,ethernet')).toEqual(['cellular', 'wifi', 'ethernet']);
-  expect(parseArms('stun~cookie,random')).toEqual(['stun~cookie', 'random']);
+  expect(parseArms('stun~cookie,random')).toEqual({ arms: ['stun~cookie', 'random'], ownArms: [], ownExperiments: [] });
 });
 
 test('--prefer takes the words of a policy and no others', () => {

@@ -1,8 +1,12 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { RecordWriter } from '../../src/commands/record-writer.js';
+import { openPipe } from '../../src/os/process.js';
+import { testWith } from '../support/skip.js';
 
 let folder = '';
 beforeAll(() => {
@@ -47,4 +51,15 @@ test('a full disk ends the writing once, with a code', ({ skip }) => {
   writer.close();
   expect(reasons).toEqual([expect.stringMatching(/ENOSPC/)]);
   expect(writer.failure).toMatchObject({ code: 'record-incomplete' });
+});
+
+testWith(['linux', 'koffi'], 'whoever reads a pipe learns of each event at once', async () => {
+  const { readFd, writeFd } = openPipe();
+  const reader = new Socket({ fd: readFd });
+  const writer = new RecordWriter(`/dev/fd/${writeFd}`, unexpected);
+  writer.event(end);
+  expect(String((await once(reader, 'data'))[0])).toBe(`${JSON.stringify(end)}\n`);
+  writer.close();
+  closeSync(writeFd);
+  await once(reader, 'close');
 });

@@ -18,6 +18,7 @@ const samples: Record<string, unknown>[] = [
     ],
     pinning: 'device',
     references: [address],
+    wallClockMs: 1_717_674_360_000.5,
   },
   {
     type: 'plan',
@@ -25,7 +26,9 @@ const samples: Record<string, unknown>[] = [
     started: '2026-01-01T00:00:00.000Z',
     policy: 'cellular,wifi,ethernet',
     arms: ['random', 'stun'],
+    ownArms: [],
     firstOnly: false,
+    deep: false,
     wanted: null,
     pin: true,
     references: [address],
@@ -70,6 +73,11 @@ describe('messages', () => {
     expect(parseMessage({ type: 'finished', mood: 'good' })).toEqual({ ok: true, message: { type: 'finished' } });
   });
 
+  test('an older end does not tell its clock', () => {
+    const older = Object.fromEntries(Object.entries(samples[0] ?? {}).filter(([field]) => field !== 'wallClockMs'));
+    expect(parseMessage(older)).toEqual({ ok: true, message: older });
+  });
+
   test('a malformed one names the field', () => {
     const candidate = { ...(samples[3]?.candidate as object), address: { ...address, port: 70000 } };
     const parsed = parseMessage({ type: 'candidate', candidate });
@@ -104,6 +112,9 @@ describe('messages', () => {
     { type: 'credentials', ufrag: 'ab=d', password: 'abcdefghijklmnopqrstuv' },
     { type: 'rounds', block: 0, rounds: 1e9, intervalMs: 1 },
     { type: 'rounds', block: 0, rounds: 1, intervalMs: Number.NaN },
+    { ...samples[0], wallClockMs: -1 },
+    { ...samples[0], wallClockMs: 8.64e15 + 1 },
+    { ...samples[0], wallClockMs: '2024-06-06' },
     { type: 'ping' },
     {},
     null,

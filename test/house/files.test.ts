@@ -7,7 +7,6 @@ const HARD_LIMIT = 700;
 /** Files above the soft limit, each with the reason why it is one file. */
 const LONG_FILES: Readonly<Record<string, string>> = {
   'test/verdict/scenarios.test.ts': 'the rows of verdicts.md as one table, in its order',
-  'test/support/session-world.ts': 'until world/ replaces it: hosts, links and NATs of whole-run tests in one place',
   'test/lab/networks.test.ts': 'one claim of the lab after the other, on networks that the same helpers build',
 };
 

@@ -7,7 +7,7 @@ import { SCENARIOS } from './scenarios.js';
 // icepath as people run it (what `npm run build` makes), between kernel NATs and filters. `npm run lab:repeat -- 10`
 // runs each ten times.
 
-const SCENARIO_TIMEOUT_MS = 180_000;
+const SCENARIO_TIMEOUT_MS = 600_000;
 
 describeWith(['linux', 'ip', 'nft', 'root', 'koffi', 'dist'], 'scenarios between kernel NATs and filters', () => {
   afterAll(destroyLabs);

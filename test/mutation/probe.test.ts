@@ -36,6 +36,8 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
     for (const lengthBytes of [108, 160, 512, 999, 1200, 1400]) {
       const { length } = probe(arm, 1, lengthBytes).bytes;
       if (arm === 'stun~attributes') expect(length).toBe(44);
+      // RFC 9000 §14.1.
+      else if (arm === 'quic') expect(length).toBe(Math.max(lengthBytes, 1200));
       else expect(length).toBe(ARMS.find(({ name }) => name === arm)?.stun ? lengthBytes & ~3 : lengthBytes);
     }
   });
@@ -43,7 +45,7 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
   test('cut, or with any byte of what carries the id changed, it is nobody’s', () => {
     const { bytes } = probe(arm);
     expect(recogniseProbe(bytes.subarray(0, 27), KEY)).toBeNull();
-    const at = arm === 'dtls' ? 27 : 8;
+    const at = { dtls: 27, quic: 6 }[arm as string] ?? 8;
     for (let index = at; index < at + 20; index += 1) {
       const changed = Uint8Array.from(bytes);
       changed[index] = (changed[index] ?? 0) ^ 0x80;
@@ -52,8 +54,9 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
   });
 });
 
-test('all arms have one length, the control that of plain STUN; only stun~attributes cannot', () => {
-  const lengths = new Set(ARM_NAMES.filter((arm) => arm !== 'stun~attributes').map((arm) => probe(arm).bytes.length));
+test('all arms have one length, the control that of plain STUN; only stun~attributes and quic cannot', () => {
+  const alike = ARM_NAMES.filter((arm) => arm !== 'stun~attributes' && arm !== 'quic');
+  const lengths = new Set(alike.map((arm) => probe(arm).bytes.length));
   expect([...lengths]).toEqual([108]);
 });
 
@@ -79,6 +82,14 @@ test('DTLS: a ClientHello record with the tag in the random (RFC 6347 §4.2)', (
   expect(toHex(bytes.subarray(27, 43))).toBe(expectedTag('dtls', 5).slice(0, 32));
 });
 
+test('QUIC: an Initial of version 1 (RFC 9000 §17.2.2) with the tag in the connection id (design.md)', () => {
+  const { bytes } = probe('quic', 6);
+  // Long header and fixed bit; type Initial; version 1; 20 bytes of connection id.
+  expect((bytes[0] ?? 0) >> 4).toBe(0b1100);
+  expect(toHex(bytes.subarray(1, 6))).toBe('0000000114');
+  expect(toHex(bytes.subarray(6, 22))).toBe(expectedTag('quic', 6).slice(0, 32));
+});
+
 test('random datagrams are no probe', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
@@ -96,5 +107,5 @@ test('one arm’s tag in another arm’s packet is refused', () => {
 });
 
 test('an arm that nobody knows cannot be built', () => {
-  expect(() => probe('quic')).toThrow(RangeError);
+  expect(() => probe('sctp')).toThrow(RangeError);
 });

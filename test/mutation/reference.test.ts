@@ -43,7 +43,7 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
         const asked = { counter: 7, nonce: NONCE, random, change, ...(lengthBytes ? { lengthBytes } : {}) };
         const { id, bytes } = buildReferenceRequest(arm, asked);
         expect(recogniseReferenceRequest(bytes)).toEqual({
-          ...{ arm, id, change, lengthBytes: bytes.length, authentic: true, unknown: [] },
+          ...{ arm, id, change, afterSeconds: null, lengthBytes: bytes.length, authentic: true, unknown: [] },
         });
         expect(id).toMatch(/^[0-9a-f]{24}$/);
       }
@@ -60,7 +60,8 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
         if (!bare) expect(answer.length).toBe(bytes.length);
         const known = bare ? { mapped: addresses.mapped, origin: null, other: null } : addresses;
         expect(recogniseReferenceAnswer(answer, (asked) => (asked === id ? arm : undefined))).toEqual({
-          ...{ id, arm, ...known },
+          // Only the bare arm's answer has nothing that vouches for it.
+          ...{ id, arm, afterSeconds: null, signed: !bare, ...known },
         });
       }
     }
@@ -106,8 +107,8 @@ describe.each([...ARM_NAMES])('%s', (arm) => {
   });
 });
 
-test('all arms’ requests have one length, whether they want a change or not; only stun~attributes cannot', () => {
-  const lengths = ARM_NAMES.flatMap((arm) =>
+test('all arms’ requests have one length, whether they want a change or not; only stun~attributes and quic cannot', () => {
+  const lengths = ARM_NAMES.filter((arm) => arm !== 'quic').flatMap((arm) =>
     CHANGES.map((change) => {
       const { length } = buildReferenceRequest(arm, { counter: 1, nonce: NONCE, random, change }).bytes;
       return arm === 'stun~attributes' ? length + 116 : length;
@@ -179,7 +180,15 @@ describe('strangers', () => {
     ]) {
       const attributes = [mapped, stun.addressAttribute(ATTRIBUTES['OTHER-ADDRESS'], V6)];
       const wire = encodeMessage({ method: 1, class: 'success', transactionId: fromHex(id), attributes });
-      expect(recogniseReferenceAnswer(wire, asked)).toEqual({ id, arm: 'stun', mapped: V4, origin: null, other: V6 });
+      expect(recogniseReferenceAnswer(wire, asked)).toEqual({
+        afterSeconds: null,
+        id,
+        arm: 'stun',
+        mapped: V4,
+        origin: null,
+        other: V6,
+        signed: false,
+      });
       expect(recogniseReferenceAnswer(wire, () => 'stun~40')).toBeNull();
     }
     const error = encodeMessage({ method: 1, class: 'error', transactionId: fromHex(id), attributes: [] });

@@ -153,6 +153,41 @@ describe('the driver', () => {
     expect(machine.inputs.find(({ type }) => type === 'opened')).toMatchObject({ local: { address: '127.0.7.1' } });
   });
 
+  test.each([
+    ['a hung', 'neither send nor hear', { hung: ['usb0'] }, ['eth0']],
+    ['a mute', 'hear, but do not send', { mute: ['usb0'] }, ['eth0', 'usb0']],
+  ])('on %s interface sockets open, but %s, and connections time out', async (_, __, ailing, hearing) => {
+    const peer = createSocket('udp4').bind(0, '127.0.0.1');
+    await once(peer, 'listening');
+    const heard: string[] = [];
+    peer.on('message', (bytes) => heard.push(bytes.toString()));
+    const to = transportAddress('127.0.0.1', peer.address().port);
+    const any = transportAddress('127.0.0.1', 0);
+    const machine = new Scripted((input, { outputs }) => {
+      if (input.type === 'start') {
+        for (const name of ['usb0', 'eth0'])
+          outputs.push({ type: 'open', socket: name, interface: name, address: any, pin: false });
+      } else if (input.type === 'opened' && input.socket === 'eth0') {
+        // Loopback keeps the order of what one thread sends.
+        for (const [token, socket] of ['usb0', 'eth0'].entries())
+          outputs.push({ type: 'send', socket, to, bytes: utf8Bytes(socket), token });
+        for (const socket of machine.inputs.filter((one) => one.type === 'opened'))
+          peer.send(`to ${socket.socket}`, socket.local.port, socket.local.address);
+        const check = { from: '127.0.0.1', to, pin: false, timeoutMs: 20 };
+        outputs.push({ type: 'connect-tcp', token: 9, interface: 'usb0', ...check });
+      } else if (input.type === 'tcp') outputs.push({ type: 'finished' });
+    });
+    await drive(machine, ailing).run();
+    peer.close();
+    expect(heard).toEqual(['eth0']);
+    const datagrams = machine.inputs.filter((one) => one.type === 'datagram');
+    expect(datagrams.map(({ socket }) => socket).toSorted()).toEqual(hearing);
+    const others = types(machine).filter((type) => type !== 'datagram');
+    expect(others.toSorted()).toEqual(['opened', 'opened', 'sent', 'start', 'tcp']);
+    expect(machine.inputs).toContainEqual({ type: 'sent', token: 1, code: null });
+    expect(machine.inputs).toContainEqual({ type: 'tcp', token: 9, code: 'ETIMEDOUT', afterMs: 20 });
+  });
+
   test('keeps up with 2000 datagrams a second', async () => {
     const total = 4000;
     let received = 0;

@@ -14,8 +14,8 @@ describe('a round', () => {
 
   test('over many rounds no arm has a place of its own: the control is first as often as any', () => {
     const random = new SeededRandom(2);
-    const first = Array.from({ length: 9000 }, () => planRound(random, ARMS)[0]?.packet);
-    // 9 arms, 1000 expected each, a standard deviation of 30.
+    const first = Array.from({ length: 10_000 }, () => planRound(random, ARMS)[0]?.packet);
+    // 10 arms, 1000 expected each, a standard deviation of 30.
     for (const arm of ARMS) {
       const count = first.filter((packet) => packet === arm).length;
       expect(Math.abs(count - 1000)).toBeLessThan(150);
@@ -28,14 +28,19 @@ describe('a round', () => {
 });
 
 describe('when it is enough', () => {
-  const undecided = { blocks: 3, elapsedMs: 6000, decided: false, referenceLoss: 0 };
+  const undecided = { blocks: 3, elapsedMs: 6000, decided: false, referenceLoss: 0, needsTime: false };
   test.each([
     ['never before three blocks', { ...undecided, blocks: 2, decided: true }, false],
     ['decided after three blocks', { ...undecided, decided: true, referenceLoss: 0.3 }, true],
     ['undecided, the reference leg is clean', undecided, true],
     ['undecided, no reference', { ...undecided, referenceLoss: null }, true],
     ['undecided, the reference leg loses 3 %', { ...undecided, referenceLoss: 0.03 }, false],
+    ['whoever asks for more gets 96 rounds', { ...undecided, decided: true, deep: true, blocks: 11 }, false],
+    ['and no more where all is decided', { ...undecided, decided: true, deep: true, blocks: 12 }, true],
     ['30 s are enough of that', { ...undecided, referenceLoss: 0.03, elapsedMs: 30_000 }, true],
+    ['only time is lacking', { ...undecided, needsTime: true }, false],
+    ['only time is lacking, 30 s', { ...undecided, needsTime: true, referenceLoss: 0.3, elapsedMs: 30_000 }, false],
+    ['85 s are enough of anything', { ...undecided, needsTime: true, referenceLoss: 0.3, elapsedMs: 85_000 }, true],
   ])('%s', (_, progress, expected) => {
     expect(enough(progress)).toBe(expected);
   });

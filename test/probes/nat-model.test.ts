@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { natModelProbe } from '../../probes/nat-model.js';
+import { CONTACT_ARMS } from '../../probes/nat-contact.js';
+import { natModelProbe, NatNotes } from '../../probes/nat-model.js';
 import type { NatModel } from '../../src/verdict/words.js';
 import type { NatBehaviour } from '../support/nat.js';
 import { ALTERNATE, INSIDE, OUTSIDE, REFERENCE, runProbe } from '../support/reference-network.js';
@@ -117,6 +118,45 @@ describe('what could not be measured', () => {
     const { result, elapsedMs } = runProbe(natModelProbe(REFERENCE), { seed: 4, nat, sockets: 'none' });
     expect(result.missing).toEqual(['no socket could be opened towards the reference']);
     expect(elapsedMs).toBe(0);
+  });
+});
+
+describe('what a burst ate is measured again, and only that', () => {
+  const nat: NatBehaviour = { kind: 'linux', guarded: true };
+  const again = (notes: NatNotes, options: Partial<Parameters<typeof runProbe>[1]> = {}) =>
+    runProbe(natModelProbe(REFERENCE, CONTACT_ARMS, notes), { seed: notes.attempts, nat, ...options });
+
+  test('a silent reference is asked again, and the model follows', () => {
+    const notes = new NatNotes();
+    expect(again(notes, { drops: () => true }).result.pending).toBe(true);
+    const { result } = again(notes);
+    expect(result).toMatchObject({ mapping: 'eim', filtering: 'apdf', spoil: { n: 3, k: 0 }, missing: [] });
+    expect(result.pending).toBeUndefined();
+  });
+
+  test.each(['linux, guarded', 'linux, not guarded'])('%s: bursts of 2 s only make it last', (name) => {
+    const guarded = name === 'linux, guarded';
+    const models = Array.from({ length: 30 }, (_, seed) => {
+      const notes = new NatNotes();
+      for (;;) {
+        const options = { seed: `${name} ${seed} ${notes.attempts}`, nat: { kind: 'linux', guarded }, burstMs: 2000 };
+        const { result } = again(notes, options as Parameters<typeof again>[1]);
+        if (!result.pending) return result;
+      }
+    });
+    for (const { mapping, filtering, spoil } of models) {
+      expect(['eim', 'unknown']).toContain(mapping);
+      expect(['apdf', 'unknown']).toContain(filtering);
+      if (spoil) expect(spoil.k > 0).toBe(!guarded);
+    }
+    expect(models.filter(({ missing }) => missing.length === 0).length).toBeGreaterThanOrEqual(29);
+  });
+
+  test('what no repetition can tell is not asked again; what nobody answers, six times at most', () => {
+    expect(again(new NatNotes(), { alternate: null }).result.pending).toBeUndefined();
+    const [notes, dead] = [new NatNotes(), [ALTERNATE, { ...ALTERNATE, port: REFERENCE.port }]];
+    while (again(notes, { dead }).result.pending);
+    expect(notes.attempts).toBe(6);
   });
 });
 

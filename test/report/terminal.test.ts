@@ -47,7 +47,8 @@ describe('the table of paths', () => {
 test('every path has its sentence, and every verdict its reasons', () => {
   const report = sampleReport();
   const text = renderReport(report, { columns: 1000, colour: false });
-  for (const { summary } of report.paths) expect(text).toContain(summary);
+  for (const { headline, evidence } of report.paths)
+    for (const sentence of [headline, ...evidence]) expect(text).toContain(sentence);
   for (const { label, verdict, because, remaining } of report.carriers) {
     expect(lineWith(text, verdict)).toContain(label);
     for (const reason of [...because, ...remaining]) expect(text).toContain(reason);

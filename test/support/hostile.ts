@@ -1,5 +1,6 @@
 import { expect } from 'vitest';
 import { transportAddress, type TransportAddress } from '../../src/base/address.js';
+import type { HostInterface, InterfaceKind } from '../../src/base/interface.js';
 import { SeededRandom } from '../../src/base/random.js';
 import type { Ms } from '../../src/base/time.js';
 import { ARM_NAMES } from '../../src/mutation/names.js';
@@ -8,7 +9,19 @@ import { ClientSession } from '../../src/session/client.js';
 import type { SessionInput, SessionOutput } from '../../src/session/io.js';
 import { judge } from '../../src/session/judge.js';
 import { ServerSession } from '../../src/session/server.js';
-import { hostInterface } from './session-world.js';
+
+export function hostInterface(name: string, kind: InterfaceKind, label: string, ...addresses: string[]): HostInterface {
+  return {
+    name,
+    kind,
+    label,
+    addresses: addresses.map((address) => ({
+      family: address.includes(':') ? 'ipv6' : 'ipv4',
+      address,
+      prefixLength: address.includes(':') ? 64 : 24,
+    })),
+  };
+}
 
 /** A far end that has the invite, and is broken or means harm; RFC 5737 addresses stand for its victims. */
 export const INTERFACES = [
@@ -23,6 +36,9 @@ export type Message = Readonly<Record<string, unknown>>;
 export interface Send {
   readonly at: Ms;
   readonly to: TransportAddress;
+  /** Of the UDP payload. */
+  readonly bytes: number;
+  readonly ttl: number | null;
 }
 
 /** Opens every socket, takes every packet, answers every question; notes what the machine did. */
@@ -62,6 +78,8 @@ export class Victim {
               pin: true,
               references,
               checksPerPair: 7,
+              ownArms: [],
+              deep: false,
               webrtc: false,
             },
             common,
@@ -116,7 +134,7 @@ export class Victim {
         this.open.delete(output.socket);
         return [];
       case 'send':
-        this.sends.push({ at: this.now, to: output.to });
+        this.sends.push({ at: this.now, to: output.to, bytes: output.bytes.length, ttl: output.ttl ?? null });
         return [{ type: 'sent', token: output.token, code: null }];
       case 'check-egress':
         expect(output.checks.length).toBeLessThan(1000);

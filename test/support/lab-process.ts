@@ -17,7 +17,7 @@ export interface LogEvent {
   readonly [field: string]: unknown;
 }
 
-export type Role = 'client' | 'server' | 'reflector';
+export type Role = 'client' | 'server' | 'reflector' | 'rendezvous';
 
 /** icepath in a lab's namespace; its first argument is its role. Ends with the lab. */
 export function startIcepath(lab: Lab, node: Node, args: readonly [Role, ...string[]]): IcepathProcess {

@@ -8,7 +8,8 @@ import { SERVERS, type Family, type HostName } from './lab-topology.js';
 
 const CONTROL_PORT = 4800;
 const [REFERENCE_PORT, ALTERNATE_PORT] = [3478, 3479] as const;
-const DEFAULT_TIMEOUT_MS = 120_000;
+/** Only a hang takes so long: with experiments a run lasts a minute, on a busy machine two. */
+const DEFAULT_TIMEOUT_MS = 300_000;
 const STOP_TIMEOUT_MS = 5_000;
 
 export type Reflector = 'whole' | 'no-alternate' | 'none';

@@ -1,5 +1,6 @@
 import { formatTransportAddress, type TransportAddress } from '../../src/base/address.js';
 import { integerBetween, type Random } from '../../src/base/random.js';
+import type { Ms } from '../../src/base/time.js';
 
 /** RFC 4787 behaviours; `linux`: conntrack, which an early inbound packet spoils unless such packets are dropped. */
 export type NatBehaviour =
@@ -10,6 +11,17 @@ export type NatBehaviour =
       readonly mapping: 'eim' | 'adm' | 'apdm';
       readonly filtering: 'eif' | 'adf' | 'apdf';
       readonly preserves: boolean;
+      /** Each new mapping's port is so much above the last one's. */
+      readonly step?: number;
+      /** RFC 4787 §4.2.2. */
+      readonly keepsParity?: boolean;
+      /** Ports are drawn from here on, so many. */
+      readonly block?: readonly [from: number, ports: number];
+      /** More outside addresses, any of which a mapping may get. */
+      readonly pool?: readonly string[];
+      readonly hairpin?: 'external' | 'internal';
+      /** Mappings that have sent nothing for so long are gone. */
+      readonly lifetimeMs?: Ms;
     }
   | { readonly kind: 'linux'; readonly guarded: boolean };
 
@@ -17,6 +29,7 @@ interface Flow {
   readonly inside: TransportAddress | null;
   readonly outside: TransportAddress;
   readonly contacted: TransportAddress[];
+  usedAt: Ms;
 }
 
 /** A NAT in the few lines that its definition takes, so that what a probe says can be compared with what is so. */
@@ -25,8 +38,11 @@ export class SimulatedNat {
   readonly #address: string;
   readonly #random: Random;
   readonly #flows = new Map<string, Flow>();
+  readonly #now: () => Ms;
+  #next = 30_000;
 
-  constructor(behaviour: NatBehaviour, address: string, random: Random) {
+  constructor(behaviour: NatBehaviour, address: string, random: Random, now: () => Ms = () => 0) {
+    this.#now = now;
     this.#behaviour = behaviour;
     this.#address = address;
     this.#random = random;
@@ -38,7 +54,11 @@ export class SimulatedNat {
     if (behaviour.kind === 'none') return from;
     const key = `${formatTransportAddress(from)} ${this.#part(to)}`;
     let flow = this.#flows.get(key);
-    if (!flow) this.#flows.set(key, (flow = { inside: from, outside: this.#allocate(from, to), contacted: [] }));
+    if (!flow || this.#isOver(flow)) {
+      this.#flows.delete(key);
+      this.#flows.set(key, (flow = { inside: from, outside: this.#allocate(from, to), contacted: [], usedAt: 0 }));
+    }
+    flow.usedAt = this.#now();
     if (!flow.contacted.some((address) => sameText(address, to))) flow.contacted.push(to);
     return flow.outside;
   }
@@ -48,7 +68,7 @@ export class SimulatedNat {
     const behaviour = this.#behaviour;
     if (behaviour.kind === 'none') return to;
     const flows = [...this.#flows.values()].filter(
-      ({ outside }) => outside.address === to.address && outside.port === to.port,
+      (flow) => !this.#isOver(flow) && flow.outside.address === to.address && flow.outside.port === to.port,
     );
     const known = flows.find(({ contacted }) => contacted.some((address) => this.#admits(address, from)));
     if (known) return known.inside;
@@ -58,6 +78,28 @@ export class SimulatedNat {
       return null;
     }
     return behaviour.filtering === 'eif' ? (flows[0]?.inside ?? null) : null;
+  }
+
+  /** Where inside a packet from inside to one of its own outside addresses goes, and the source that it then has. */
+  hairpin(
+    from: TransportAddress,
+    to: TransportAddress,
+  ): readonly [from: TransportAddress, to: TransportAddress] | null {
+    const behaviour = this.#behaviour;
+    const outside = this.outbound(from, to);
+    if (behaviour.kind !== 'rfc4787' || behaviour.hairpin === undefined) return null;
+    const inside = this.inbound(outside, to);
+    return inside && [behaviour.hairpin === 'external' ? outside : from, inside];
+  }
+
+  isOwn(address: string): boolean {
+    const { pool = [] } = this.#behaviour.kind === 'rfc4787' ? this.#behaviour : {};
+    return address === this.#address || pool.includes(address);
+  }
+
+  #isOver({ usedAt }: Flow): boolean {
+    const { lifetimeMs } = this.#behaviour.kind === 'rfc4787' ? this.#behaviour : {};
+    return lifetimeMs !== undefined && this.#now() - usedAt >= lifetimeMs;
   }
 
   #admits(contacted: TransportAddress, from: TransportAddress): boolean {
@@ -88,15 +130,27 @@ export class SimulatedNat {
       );
     const preserves =
       this.#behaviour.kind === 'linux' || (this.#behaviour.kind === 'rfc4787' && this.#behaviour.preserves);
-    const drawn = (): TransportAddress => ({ ...preserved, port: integerBetween(this.#random, 1024, 0xffff) });
+    const drawn = (): TransportAddress => this.#drawn(preserved);
     let outside = preserves ? preserved : drawn();
     while (!free(outside)) outside = drawn();
     return outside;
   }
+
+  #drawn(preserved: TransportAddress): TransportAddress {
+    const { step, keepsParity, block, pool = [] } = this.#behaviour.kind === 'rfc4787' ? this.#behaviour : {};
+    const [from, ports] = block ?? [1024, 0xffff - 1023];
+    const address = [this.#address, ...pool][integerBetween(this.#random, 0, pool.length)] ?? this.#address;
+    if (step !== undefined) return { ...preserved, address, port: (this.#next += step) };
+    let port = integerBetween(this.#random, from, from + ports - 1);
+    while (keepsParity === true && port % 2 !== preserved.port % 2) {
+      port = integerBetween(this.#random, from, from + ports - 1);
+    }
+    return { ...preserved, address, port };
+  }
 }
 
 function early(from: TransportAddress, to: TransportAddress): Flow {
-  return { inside: null, outside: to, contacted: [from] };
+  return { inside: null, outside: to, contacted: [from], usedAt: 0 };
 }
 
 function sameText(left: TransportAddress, right: TransportAddress): boolean {

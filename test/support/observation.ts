@@ -133,7 +133,8 @@ export function pair(left: 'o2' | 'hhg', right: 'telekom' | 'hhg', world: Partia
 function worldOf(uplinks: readonly Uplink[], world: Partial<World>): World {
   return {
     uplinks,
-    rounds: 24,
+    // 24, and so many that there are 14 flows: 2^−14 is the first below 10^−4 (docs/decisions/statistics.md, Blocked).
+    rounds: 8 * Math.max(3, Math.ceil(14 / (world.arms ?? ARM_NAMES).length)),
     intervalMs: 250,
     arms: ARM_NAMES,
     wanted: [],
@@ -178,6 +179,8 @@ export function observe(
     seed: world.seed,
     policy: 'default',
     arms: world.arms,
+    ownArms: [],
+    ownExperiments: [],
     firstOnly: false,
     hosts: (['client', 'server'] as const).map((role) => ({
       role,
@@ -191,12 +194,14 @@ export function observe(
         return { name, kind: on?.kind ?? 'other', label: on?.label ?? name, addresses };
       }),
     })),
+    clock: null,
     references: 1,
     controlLost: null,
     interrupted: false,
     ends: world.uplinks.map((on) => endOf(world, on, chance)),
     paths,
     yardsticks: null,
+    transfer: null,
     ...run,
   };
 }
@@ -296,6 +301,7 @@ function pathBetween(world: World, client: Uplink, server: Uplink, chance: Chanc
   return {
     id: `${client.interface}-${server.interface}-${client.family === 'ipv4' ? 'v4' : 'v6'}`,
     family: client.family,
+    nat64: null,
     wanted: world.wanted.some(([left, right]) => left === client.interface && right === server.interface),
     client: end(client),
     server: end(server),
@@ -304,11 +310,13 @@ function pathBetween(world: World, client: Uplink, server: Uplink, chance: Chanc
     up: direction('up'),
     down: direction('down'),
     valid: valid ? { at: 120, arm: checkArm ?? 'stun' } : null,
-    lostAt: null,
+    lapses: [],
     superseded: false,
     selected: wired,
+    trials: [],
     priority: 1,
     rttMs: valid ? { min: 20, median: 22 } : null,
+    ways: [],
     icmp: [],
   };
 }

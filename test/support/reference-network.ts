@@ -3,7 +3,11 @@ import { sameAddress, transportAddress, type TransportAddress } from '../../src/
 import { drain } from '../../src/base/machine.js';
 import { fraction, integerBetween, SeededRandom } from '../../src/base/random.js';
 import type { Ms } from '../../src/base/time.js';
-import { buildReferenceRequest, recogniseReferenceAnswer } from '../../src/mutation/reference.js';
+import {
+  buildReferenceRequest,
+  recogniseReferenceAnswer,
+  recogniseReferenceRequest,
+} from '../../src/mutation/reference.js';
 import { Reflector } from '../../src/session/reflector.js';
 import { type NatBehaviour, SimulatedNat } from './nat.js';
 
@@ -25,7 +29,11 @@ export interface NetworkOptions {
   /** Addresses of the reference that nobody can reach. */
   readonly dead?: readonly TransportAddress[];
   readonly oneWayMs?: Ms;
+  /** Routers up to and including the NAT, which a TTL has to cross; as many again lie between it and the reference. */
+  readonly natHop?: number;
   readonly sockets?: 'none';
+  /** No probe takes longer. */
+  readonly longestMs?: Ms;
 }
 
 export interface Run<Result> {
@@ -38,7 +46,7 @@ export interface Run<Result> {
 /** One probe on one host, a NAT, loss, and the real reflector machine at the other end, on a virtual clock. */
 export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions): Run<Result> {
   const random = new SeededRandom(options.seed);
-  const nat = new SimulatedNat(options.nat, OUTSIDE, random);
+  const nat = new SimulatedNat(options.nat, OUTSIDE, random, () => now);
   const alternate = options.alternate === undefined ? ALTERNATE : options.alternate;
   const reflector = new Reflector({ listen: REFERENCE, alternate, ports: [], random });
   const reflectorSockets = new Map<string, TransportAddress>();
@@ -88,9 +96,11 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
     const socket = [...sockets].find(([, local]) => sameAddress(local, to))?.[0];
     const answer = recogniseReferenceAnswer(bytes, (id) => asked.get(id)?.arm);
     const query = answer && asked.get(answer.id);
+    const looped = asked.get(recogniseReferenceRequest(bytes)?.id ?? '');
+    if (socket && looped) probe.handle({ type: 'heard', socket, id: looped.id, from }, now);
     if (!socket || !answer || !query) return;
-    const { mapped, origin, other } = answer;
-    probe.handle({ type: 'answer', socket, id: query.id, from, mapped, origin, other }, now);
+    const { mapped, origin, other, afterSeconds } = answer;
+    probe.handle({ type: 'answer', socket, id: query.id, from, mapped, origin, other, afterSeconds }, now);
   };
 
   const pumpProbe = (): void => {
@@ -122,15 +132,28 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
     }
   };
 
-  const send = ({ socket, to, arm, change, id }: Run<Result>['queries'][number]): void => {
+  const send = ({ socket, to, arm, change, id, ttl, afterSeconds }: Run<Result>['queries'][number]): void => {
     const from = sockets.get(socket);
     if (!from) throw new Error(`the probe sends from ${socket}, which is not open`);
     counter += 1;
-    const request = buildReferenceRequest(arm, { counter, random, change, nonce });
+    const later = afterSeconds === undefined ? {} : { afterSeconds };
+    const request = buildReferenceRequest(arm, { counter, random, change, nonce, ...later });
     asked.set(request.id, { socket, id, arm });
     if (options.drops?.(request.bytes)) return;
+    if (nat.isOwn(to.address)) {
+      const [source, inside] = nat.hairpin(from, to) ?? [];
+      if (source && inside) {
+        travel(() => {
+          receive(source, inside, request.bytes);
+        });
+      }
+      return;
+    }
+    const { natHop = 1 } = options;
+    // A short-lived packet may be lost before the NAT, too.
+    if (ttl !== undefined && (ttl <= natHop || lost())) return;
     const outside = nat.outbound(from, to);
-    if (dead(to)) return;
+    if (dead(to) || (ttl !== undefined && ttl <= 2 * natHop)) return;
     travel(() => {
       const reflectorSocket = [...reflectorSockets].find(([, local]) => sameAddress(local, to))?.[0];
       if (!reflectorSocket) return;
@@ -144,12 +167,16 @@ export function runProbe<Result>(probe: Probe<Result>, options: NetworkOptions):
   probe.handle({ type: 'start' }, now);
   pumpProbe();
   for (let steps = 0; results.length === 0; steps += 1) {
-    if (steps > 20_000 || now > 60_000) throw new Error(`no result after ${now} ms`);
+    if (steps > 20_000 || now > (options.longestMs ?? 60_000)) throw new Error(`no result after ${now} ms`);
     events.sort((left, right) => left.at - right.at);
     const next = events[0]?.at ?? Number.POSITIVE_INFINITY;
-    now = Math.min(next, probe.deadline());
+    now = Math.min(next, probe.deadline(), reflector.deadline());
     if (now === Number.POSITIVE_INFINITY) throw new Error('the probe waits for nothing');
     if (next <= now) events.shift()?.run();
+    if (reflector.deadline() <= now) {
+      reflector.handle({ type: 'timeout' }, now);
+      pumpReflector();
+    }
     if (probe.deadline() <= now) probe.handle({ type: 'timeout' }, now);
     pumpProbe();
   }

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, test } from 'vitest';
 import { pinningHere } from '../../src/net/pinning.js';
@@ -12,7 +13,23 @@ import { CLI, sourcesIn } from './sources.js';
  * A test that lacks one is skipped, and `npm test` says why in its last line.
  */
 export type Need =
-  'ip' | 'nft' | 'tshark' | 'root' | 'captures' | 'dist' | 'linux' | 'koffi' | '@roamhq/wrtc' | 'node-datachannel';
+  | 'ip'
+  | 'nft'
+  | 'tshark'
+  | 'ndpiReader'
+  | 'root'
+  | 'captures'
+  | 'dist'
+  | 'linux'
+  | 'unshare'
+  | 'koffi'
+  | 'ping'
+  | 'iperf3'
+  | 'coturn'
+  | 'picoquic'
+  | 'quiche'
+  | '@roamhq/wrtc'
+  | 'node-datachannel';
 
 /** Captures for tests only; they stay beside the repository. */
 export const CAPTURES = fileURLToPath(new URL('../../../shared/captures/', import.meta.url));
@@ -59,8 +76,23 @@ function look(need: Need): string | null {
       return runs('nft', '--version') ? null : 'no nft (nftables)';
     case 'tshark':
       return runs('tshark', '--version') ? null : 'no tshark';
+    case 'ndpiReader':
+      return runs('ndpiReader', '-h') ? null : 'no ndpiReader (libndpi-bin)';
+    case 'ping':
+      return runs('ping', '-V') ? null : 'no ping (iputils)';
+    case 'iperf3':
+      return runs('iperf3', '--version') ? null : 'no iperf3';
+    case 'coturn':
+      // It has no option that does nothing and succeeds.
+      return isThere('turnutils_natdiscovery') && isThere('turnserver') ? null : 'no coturn';
+    case 'picoquic':
+      return isFile(process.env.PICOQUIC_DEMO) ? null : 'no picoquic: PICOQUIC_DEMO names no program';
+    case 'quiche':
+      return isFile(process.env.MATRIXAI_QUIC) ? null : 'no quiche: MATRIXAI_QUIC names no folder of @matrixai/quic';
     case 'root':
       return process.getuid?.() === 0 ? null : 'not root';
+    case 'unshare':
+      return runs('unshare', '--version') && runs('setpriv', '--version') ? null : 'no unshare or setpriv (util-linux)';
     case 'linux':
       return process.platform === 'linux' ? null : 'not Linux';
     case 'koffi':
@@ -82,6 +114,14 @@ function runs(program: string, argument: string): boolean {
   } catch {
     return false;
   }
+}
+
+function isThere(program: string): boolean {
+  return (process.env.PATH ?? '').split(delimiter).some((folder) => existsSync(join(folder, program)));
+}
+
+function isFile(path: string | undefined): boolean {
+  return path !== undefined && existsSync(path);
 }
 
 function resolves(name: string): boolean {

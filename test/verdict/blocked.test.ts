@@ -67,6 +67,18 @@ describe('blocked', () => {
     expect(path.conditions.some(({ met, condition }) => !met && condition.includes(missing))).toBe(true);
   });
 
+  // Six flows all meet the dead one of two ways once in 64 runs.
+  it('is not said of two arms in three blocks, and is of seven', () => {
+    const arms = ['random', 'stun'];
+    const early = wanted(blockingMesh({}, { arms, rounds: 24 }));
+    expect(early.state).toBe('inconclusive');
+    expect(early.conditions.filter(({ met }) => !met)).toMatchObject([
+      { condition: 'up: more flows than could all meet one dead way', needsTime: true },
+      { condition: 'down: more flows than could all meet one dead way', needsTime: true },
+    ]);
+    expect(wanted(blockingMesh({}, { arms, rounds: 56 })).state).toBe('blocked');
+  });
+
   it('is not said where one packet of the control arrived', () => {
     const path = wanted(blockingMesh(), oneArrival);
     expect(path.state).toBe('inconclusive');

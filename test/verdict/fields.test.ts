@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { directionEvidence } from '../../src/verdict/direction.js';
-import { filteredFields, smallestSets } from '../../src/verdict/fields.js';
+import { filteredFields, smallestSets, stunFailsIn } from '../../src/verdict/fields.js';
 import type { DirectionObservation, RoundObservation } from '../../src/verdict/observation.js';
 import { SILENT } from '../support/observation.js';
 
@@ -65,22 +65,24 @@ describe('an arm against the control', () => {
 describe('filteredFields', () => {
   const evidence = (arms: Readonly<Record<string, number>>): ReturnType<typeof directionEvidence> =>
     directionEvidence('up', direction({ random: 24, ...arms }));
+  const named = (...directions: ReturnType<typeof directionEvidence>[]): string[][] =>
+    filteredFields(stunFailsIn(directions));
 
   it('names nothing where plain STUN passes', () => {
-    expect(filteredFields([evidence({ stun: 24, 'stun~40': 0 })])).toEqual([]);
+    expect(named(evidence({ stun: 24, 'stun~40': 0 }))).toEqual([]);
   });
 
   it('asks for what passes in every direction in which plain STUN fails', () => {
     const up = evidence({ stun: 0, 'stun~40': 24, 'stun~cookie': 24 });
     const down = { ...evidence({ stun: 0, 'stun~40': 0, 'stun~cookie': 24 }), direction: 'down' as const };
-    expect(filteredFields([up, down])).toEqual([['cookie']]);
+    expect(named(up, down)).toEqual([['cookie']]);
   });
 
   it('knows a mutation of two fields by its parts', () => {
-    expect(filteredFields([evidence({ stun: 0, 'stun~40': 0, 'stun~cookie': 0, 'stun~40~cookie': 24 })])).toEqual([
+    expect(named(evidence({ stun: 0, 'stun~40': 0, 'stun~cookie': 0, 'stun~40~cookie': 24 }))).toEqual([
       ['first-byte', 'cookie'],
     ]);
-    expect(filteredFields([evidence({ stun: 0, 'stun~40': 24, 'stun~cookie': 0, 'stun~40~cookie': 24 })])).toEqual([
+    expect(named(evidence({ stun: 0, 'stun~40': 24, 'stun~cookie': 0, 'stun~40~cookie': 24 }))).toEqual([
       ['first-byte'],
     ]);
   });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type KnownNat, predict, predictKnown } from '../../src/verdict/nat-prediction.js';
+import { type KnownNat, predict, predictKnown, sharedNat, sharedNatWords } from '../../src/verdict/nat-prediction.js';
+import type { NatModel } from '../../src/verdict/words.js';
 import { GUARDED, SYMMETRIC, UNGUARDED, UNTRANSLATED } from '../support/observation.js';
 
 const MAPPINGS = ['none', 'eim', 'adm', 'apdm'] as const;
@@ -72,5 +73,56 @@ describe('predict', () => {
     expect(predict(UNGUARDED, GUARDED)).toBe('uncertain');
     expect(predict(UNTRANSLATED, UNGUARDED)).toBe('uncertain');
     expect(predict({ ...SYMMETRIC, spoil: { n: 3, k: 1 } }, SYMMETRIC)).toBe('failure');
+  });
+});
+
+describe('two ends behind one NAT (RFC 4787 §6)', () => {
+  const at = (address: string, more: Partial<NatModel> = {}): NatModel => ({
+    ...GUARDED,
+    reflexive: { address, port: 40_000 },
+    ...more,
+  });
+  const [A, B, C] = ['198.51.100.7', '198.51.100.9', '203.0.113.7'];
+
+  it('depends on hairpinning, and is promised or ruled out only where that was measured', () => {
+    expect(predict(at(A), at(A))).toBe('uncertain');
+    expect(predict(at(A, { hairpin: 'external' }), at(A))).toBe('uncertain');
+    expect(predict(at(A, { hairpin: 'external' }), at(A, { hairpin: 'external' }))).toBe('success');
+    expect(predict(at(A, { hairpin: 'internal' }), at(A, { hairpin: 'internal' }))).toBe('uncertain');
+    expect(predict(at(A, { hairpin: 'none' }), at(A, { hairpin: 'none' }))).toBe('failure');
+  });
+
+  it('is known also where a pool shows other addresses first', () => {
+    expect(predict(at(A, { outside: [A, B] }), at(B))).toBe('uncertain');
+    expect(predict(at(A, { outside: [A, B] }), at(C))).toBe('success');
+  });
+
+  it('cannot be ruled out between customers of neighbouring carrier addresses', () => {
+    const carrierGrade = ['a sign'];
+    expect(predict(at(A, { carrierGrade }), at(B, { carrierGrade }))).toBe('uncertain');
+    // It is not known to be one NAT, so it is not known to fail either.
+    const deaf = { carrierGrade, hairpin: 'none' } as const;
+    expect(predict(at(A, deaf), at(B, deaf))).toBe('uncertain');
+    const loops = { carrierGrade, hairpin: 'external' } as const;
+    expect(predict(at(A, loops), at(B, loops))).toBe('success');
+    expect(predict(at(A, { carrierGrade }), at(C, { carrierGrade }))).toBe('success');
+    expect(predict(at(A), at(B))).toBe('success');
+  });
+
+  it('hairpinning mends no NAT that cannot be punched', () => {
+    const symmetric = { ...SYMMETRIC, reflexive: { address: A, port: 1 }, hairpin: 'external' } as const;
+    expect(predict(symmetric, symmetric)).toBe('failure');
+  });
+
+  it('says what it knows', () => {
+    const words = (left: NatModel, right: NatModel): string => {
+      const shared = sharedNat(left, right);
+      return shared ? sharedNatWords(shared) : '';
+    };
+    expect(words(at(A), at(A))).toMatch(/both are behind one NAT \(198\.51\.100\.7\).*not measured/);
+    expect(words(at(A, { hairpin: 'none' }), at(A))).toContain('does not turn their packets back');
+    const carrierGrade = ['a sign'];
+    expect(words(at(A, { carrierGrade }), at(B, { carrierGrade }))).toContain('may be behind one');
+    expect(words(at(A), at(C))).toBe('');
   });
 });

@@ -201,7 +201,7 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'control-peer-killed after the path was up',
     world: mesh(),
-    edits: everyPath(() => ({ lostAt: 9000 })),
+    edits: everyPath(() => ({ lapses: [{ from: 9000, until: null, gone: null }] })),
     run: { controlLost: { at: 5000, reason: 'connection closed' } },
     path: WANTED,
     state: 'lost',

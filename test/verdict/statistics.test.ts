@@ -1,5 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { ALPHA, binomialTail, boundary, clopperPearson, holm, mcnemar } from '../../src/verdict/statistics.js';
+import {
+  ALPHA,
+  binomialTail,
+  boundary,
+  clopperPearson,
+  deadByChance,
+  fisher,
+  holm,
+  mcnemar,
+} from '../../src/verdict/statistics.js';
 
 /** P(X ≥ k) for X ~ Binomial(n, numerator/denominator) in exact rational arithmetic. */
 function exactTail(k: number, n: number, numerator: bigint, denominator: bigint): number {
@@ -88,5 +97,40 @@ describe('boundary', () => {
     let spent = 0;
     for (let look = 1; look <= 100_000; look += 1) spent += boundary(look * 8);
     expect(spent).toBeLessThan(ALPHA);
+  });
+});
+
+describe('fisher', () => {
+  it.each([
+    // 1 / C(16, 8), and 1 / C(24, 12).
+    [0, 8, 8, 8, 1 / 12_870],
+    [0, 12, 12, 12, 1 / 2_704_156],
+    // Fisher's tea (The Design of Experiments, 1935): three of four right or more, 17 of 70.
+    [1, 4, 3, 4, 17 / 70],
+    [5, 10, 5, 10, 1 - (1 - 63_504 / 184_756) / 2],
+  ])('%d of %d beside %d of %d', (k, n, otherK, otherN, p) => {
+    expect(fisher({ n, k }, { n: otherN, k: otherK })).toBeCloseTo(p, 9);
+  });
+
+  it('is certain where nothing tells the groups apart', () => {
+    expect(fisher({ n: 10, k: 10 }, { n: 10, k: 10 })).toBe(1);
+    expect(fisher({ n: 10, k: 0 }, { n: 10, k: 0 })).toBeCloseTo(1, 12);
+    expect(fisher({ n: 0, k: 0 }, { n: 0, k: 0 })).toBeCloseTo(1, 12);
+  });
+});
+
+describe('deadByChance', () => {
+  it('one of four flows, three arrivals a round: it is left out of three rounds with (1/4)³, and there are four to choose', () => {
+    expect(deadByChance(1, 4, [3, 3, 3])).toBeCloseTo(4 / 64, 12);
+  });
+
+  it('two of four, two arrivals a round: one choice of six each time', () => {
+    expect(deadByChance(2, 4, [2, 2])).toBeCloseTo(6 / 36, 12);
+  });
+
+  it('rounds in which nothing arrived prove nothing; more arrivals than living flows are impossible', () => {
+    expect(deadByChance(3, 10, [0, 0, 0])).toBe(1);
+    expect(deadByChance(3, 10, [8])).toBe(0);
+    expect(deadByChance(0, 10, [2])).toBe(1);
   });
 });

@@ -1,13 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { parseTransportAddress } from '../../src/base/address.js';
+import { parseTransportAddress, transportAddress } from '../../src/base/address.js';
 import type { Machine } from '../../src/base/machine.js';
 import { Queue } from '../../src/base/machine.js';
 import { SeededRandom } from '../../src/base/random.js';
 import { NEVER } from '../../src/base/time.js';
 import type { SessionInput, SessionOutput } from '../../src/session/io.js';
 import { CARRIERS, natCarrier } from '../../src/world/carriers.js';
-import { buildInternet, type Internet, type InternetOptions } from '../../src/world/internet.js';
-import { connectControl, VirtualDriver } from '../../src/world/virtual-driver.js';
+import { connectControl } from '../../src/world/control-link.js';
+import { buildInternet, type Internet, type InternetOptions, LAN_ADDRESSES } from '../../src/world/internet.js';
+import { answerTcp } from '../../src/world/tcp-exchange.js';
+import { VirtualDriver } from '../../src/world/virtual-driver.js';
 
 const REFERENCE = parseTransportAddress('192.0.2.10:3478');
 const OPEN: Partial<InternetOptions> = {
@@ -62,14 +64,20 @@ class Bench {
     this.drivers = { client: driver('client'), server: driver('server') };
     this.drivers.client.start();
     this.drivers.server.start();
-    const address = parseTransportAddress('192.168.77.1:4800');
-    connectControl(network, this.drivers.client, this.drivers.server, { client: address, server: address }, 3);
+    connectControl({ ...this.drivers, addresses: [transportAddress(LAN_ADDRESSES.server.ipv4, 4800)] });
+  }
+
+  /** With the control channel up. */
+  static connected(): Bench {
+    const bench = new Bench();
+    bench.internet.network.runUntil(10);
+    return bench;
   }
 
   /** The client's machine says something as soon as it is asked, and the world goes on for a while. */
   tell(outputs: SessionOutput[], forMs = 4000): Script {
     this.machines.client.say.push(...outputs);
-    this.drivers.client.message({ type: 'prompt' });
+    this.drivers.client.interrupt();
     this.internet.network.runUntil(this.internet.network.now + forMs);
     return this.machines.client;
   }
@@ -187,7 +195,7 @@ describe('the virtual driver', () => {
 /** 20 ms to the carrier, 2 to the public router, 2 to the reference: 48 there and back. */
 describe('TCP to the reference', () => {
   const listening = (bench: Bench): Bench => {
-    bench.internet.reference.tcp.listen(REFERENCE, (request) => request);
+    answerTcp(bench.internet.reference.tcp, REFERENCE, (request) => request);
     return bench;
   };
 
@@ -200,7 +208,7 @@ describe('TCP to the reference', () => {
 
   it('something else than an answer is EPROTO', () => {
     const bench = new Bench();
-    bench.internet.reference.tcp.listen(REFERENCE, () => Uint8Array.of(1, 2, 3));
+    answerTcp(bench.internet.reference.tcp, REFERENCE, () => new Uint8Array(20));
     expect(bench.tell([tcp()]).of('tcp')[0]?.code).toBe('EPROTO');
   });
 
@@ -210,7 +218,7 @@ describe('TCP to the reference', () => {
     unplugged.internet.cables.get('reference')?.setUp(false);
     expect(unplugged.tell([tcp()]).of('tcp')[0]).toMatchObject({ code: 'ETIMEDOUT', afterMs: 3000 });
     const reject = { type: 'reject', error: 'admin-prohibited', from: '10.10.0.1' } as const;
-    const carrier = natCarrier('rejects', 'a test', 'none', () => [{ match: { protocol: 'tcp' }, action: reject }]);
+    const carrier = natCarrier('rejects', 'a test', 'linux-guarded', [{ match: { protocol: 'tcp' }, action: reject }]);
     const [client, server] = OPEN.uplinks ?? [];
     const uplinks = client && server ? [{ ...client, carrier }, server] : [];
     expect(listening(new Bench({ uplinks })).tell([tcp()]).of('tcp')[0]?.code).toBe('EHOSTUNREACH');
@@ -226,38 +234,68 @@ describe('TCP to the reference', () => {
   });
 });
 
+/** Over the LAN: 0.25 ms to the switch, 0.25 ms on. */
 describe('the control channel', () => {
-  it('delivers in order after its delay', () => {
-    const bench = new Bench();
+  it('is up after a round trip of TCP and one of authentication, and names the far end', () => {
+    const bench = Bench.connected();
+    expect(bench.machines.server.of('peer-connected')).toMatchObject([{ at: 1.5 }]);
+    expect(bench.machines.client.of('peer-connected')).toMatchObject([{ at: 2, address: '192.168.77.2:4800' }]);
+  });
+
+  it('delivers in order after the delay of its way', () => {
+    const bench = Bench.connected();
     bench.tell([
       { type: 'message', message: { n: 1 } },
       { type: 'message', message: { n: 2 } },
     ]);
     expect(bench.machines.server.of('message').map(({ at, message }) => [at, message])).toEqual([
-      [3, { n: 1 }],
-      [3, { n: 2 }],
+      [10.5, { n: 1 }],
+      [10.5, { n: 2 }],
     ]);
   });
 
   it('an end that disconnects is lost to the other after what it said', () => {
-    const bench = new Bench();
+    const bench = Bench.connected();
     bench.tell([
       { type: 'message', message: { last: true } },
       { type: 'disconnect', reason: 'done' },
     ]);
-    expect(bench.machines.server.heard.slice(-2).map(({ input }) => input)).toEqual([
-      { type: 'message', message: { last: true } },
-      { type: 'peer-lost', reason: 'done' },
+    expect(bench.machines.server.heard.slice(-2)).toEqual([
+      { at: 10.5, input: { type: 'message', message: { last: true } } },
+      { at: 10.5, input: { type: 'peer-lost', reason: 'The far end has ended: done' } },
     ]);
   });
 
-  it('an end that is killed says nothing more, and the other hears that the connection broke', () => {
-    const bench = new Bench();
-    bench.tell([open('a', '10.10.0.2:5000')]);
+  it('an end that is killed says nothing more, and the other hears at once that the connection ended', () => {
+    const bench = Bench.connected();
+    bench.tell([open('a', '10.10.0.2:5000')], 90);
     bench.drivers.client.kill();
     const before = bench.machines.client.heard.length;
     bench.internet.network.runUntil(10_000);
     expect(bench.machines.client.heard).toHaveLength(before);
-    expect(bench.machines.server.of('peer-lost')).toHaveLength(1);
+    expect(bench.machines.server.of('peer-lost')).toMatchObject([{ at: 100.5 }]);
+  });
+
+  it('an end whose cable is pulled is lost to both after 6 s of silence', () => {
+    const bench = Bench.connected();
+    bench.internet.cables.get('client.eth0')?.setUp(false);
+    bench.internet.network.runUntil(20_000);
+    for (const machine of [bench.machines.client, bench.machines.server]) {
+      const [{ at, reason } = { at: 0, reason: '' }] = machine.of('peer-lost');
+      expect(reason).toBe('Nothing was heard from the far end for 6 s.');
+      // What was heard last was said within the handshake.
+      expect(at).toBeGreaterThanOrEqual(6001.5);
+      expect(at).toBeLessThanOrEqual(6002);
+    }
+  });
+
+  it('outlives a cable that is out for 3 s', () => {
+    const bench = Bench.connected();
+    const cable = bench.internet.cables.get('client.eth0');
+    cable?.setUp(false);
+    bench.internet.network.at(3000, () => cable?.setUp(true));
+    bench.tell([{ type: 'message', message: { late: true } }], 20_000);
+    expect(bench.machines.server.of('message')).toHaveLength(1);
+    expect(bench.machines.server.of('peer-lost')).toEqual([]);
   });
 });

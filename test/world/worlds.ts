@@ -41,13 +41,15 @@ export const PLAN: ClientPlan = {
   pin: true,
   references: [REFERENCE_4],
   checksPerPair: 7,
+  ownArms: [],
+  deep: false,
   webrtc: false,
 };
 
 export interface RunOptions extends Partial<Omit<InternetOptions, 'uplinks'>> {
   readonly uplinks?: readonly UplinkOptions[];
   readonly plan?: Partial<ClientPlan>;
-  readonly session?: Partial<Pick<VirtualRunOptions, 'serverPin' | 'reflector' | 'serverLateMs'>>;
+  readonly session?: Partial<Pick<VirtualRunOptions, 'serverPin' | 'reflector' | 'serverLateMs' | 'startedAt'>>;
 }
 
 /** A whole run, ready to start. */
