@@ -60,8 +60,11 @@ describe('a whole run through icepath rendezvous', () => {
     flood.stop();
     expect(flood.sent).toBeGreaterThan(50);
     expect(near.told()).toContain('[record-incomplete]');
-    const { transfer, exit } = near.report();
-    expect(exit.code).toBe(0);
+    const { transfer, exit, paths } = near.report();
+    // lo has two families: --first-only ends the search at one of them, often before the other was tried.
+    const untried = paths.filter(({ cause }) => cause === 'priority-starved').length;
+    expect(paths.filter(({ state }) => state === 'established')).toHaveLength(2 - untried);
+    expect(exit.code).toBe(untried > 0 ? 4 : 0);
     expect(transfer).toMatchObject({ complete: true, error: null });
     expect(transfer?.bytesReceived).toBe(transfer?.bytesSent);
     expect(transfer?.bytesSent).toBeGreaterThan(190_000);
