@@ -5,15 +5,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createIdentity } from '../src/net/certificate.js';
 
-// bench-quic [loopback|shaped|memory] [rounds] [megabytes]: our QUIC and whatever peers there are, one after the other in
-// each round, so that a busy machine is busy for all. Ratios are those within a round; medians at the end. Peers:
-// picoquic where PICOQUIC_DEMO names the program, quiche and iroh where MATRIXAI_QUIC and IROH name their packages.
-//   loopback  one path, download, both ends of one make
-//   shaped    two paths of 100 and 50 Mbit/s between two namespaces (root, ip)
-//   memory    the fast back end alone: resident memory in the course of the transfer
+// bench-quic [loopback|shaped|memory|connections] [rounds] [megabytes]: our QUIC and whatever peers there are, one after
+// the other in each round, so that a busy machine is busy for all. Ratios are those within a round; medians at the end.
+// Peers: picoquic where PICOQUIC_DEMO names the program, quiche and iroh where MATRIXAI_QUIC and IROH name their packages.
+//   loopback     one path, download, both ends of one make
+//   shaped       two paths of 100 and 50 Mbit/s between two namespaces (root, ip)
+//   memory       the fast back end alone: resident memory in the course of the transfer
+//   connections  ours alone: 1,000 at once, or as many as the third argument says; each used, held for 20 s, used again
 
-const [mode = 'loopback', rounds = '3', megabytes = mode === 'memory' ? '2000' : mode === 'shaped' ? '50' : '100'] =
-  process.argv.slice(2);
+const [
+  mode = 'loopback',
+  rounds = '3',
+  megabytes = mode === 'memory' ? '2000' : mode === 'shaped' ? '200' : mode === 'connections' ? '1000' : '100',
+] = process.argv.slice(2);
 const BYTES = Number(megabytes) * 1_000_000;
 const PICOQUIC = process.env.PICOQUIC_DEMO;
 const PERF = fileURLToPath(new URL('quic-perf.js', import.meta.url));
@@ -274,8 +278,31 @@ async function memory(): Promise<void> {
   print(`${megabytes} MB at ${result.megabits.toFixed(1)} Mbit/s, ${cpu.toFixed(1)} s of CPU per GB, both ends`);
 }
 
+/** The third argument counts connections here. */
+async function connections(kind: 'fast' | 'plain'): Promise<void> {
+  const to = `127.0.0.1:${String((port += 1))}`;
+  const files = ['--cert', 'cert.pem', '--back-end', kind];
+  const server = start([process.execPath, PERF, 'server', '--listen', to, '--key', 'key.pem', ...files]);
+  await pause(1500);
+  const client = [process.execPath, fileURLToPath(new URL('quic-connections.js', import.meta.url))];
+  const output = lines(await start([...client, '--to', to, '--connections', megabytes, ...files]).output);
+  await pause(500);
+  server.child.kill();
+  const served = lines(await server.output);
+  const result = output.find(({ name }) => name === 'result');
+  const mb = (bytes: unknown): string => `${(Number(bytes) / 1e6).toFixed(0)} MB`;
+  const most = Math.max(0, ...served.map(({ rssBytes }) => Number(rssBytes ?? 0)));
+  print(
+    `${kind}: of ${megabytes} connections ${String(result?.connected)} connected and fetched within ` +
+      `${(Number(result?.connectMs) / 1000).toFixed(1)} s, ${String(result?.held)} held, ${String(result?.again)} fetched again; ` +
+      `resident: client ${mb(result?.rssBytes)}, server ${mb(most)}; ` +
+      `CPU of the client while they are idle: ${String(result?.idleCpuMs)} ms of 20,000`,
+  );
+}
+
 try {
   if (mode === 'shaped') await shaped();
+  else if (mode === 'connections') for (const kind of ['fast', 'plain'] as const) await connections(kind);
   else if (mode === 'memory') await memory();
   else await compare(LOOPBACK, ['fast', 'plain']);
 } finally {
