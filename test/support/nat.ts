@@ -17,6 +17,8 @@ export type NatBehaviour =
       readonly keepsParity?: boolean;
       /** Ports are drawn from here on, so many. */
       readonly block?: readonly [from: number, ports: number];
+      /** Mappings to different destinations may have one outside port, as with Linux. */
+      readonly overloads?: true;
       /** More outside addresses, any of which a mapping may get. */
       readonly pool?: readonly string[];
       readonly hairpin?: 'external' | 'internal';
@@ -122,11 +124,11 @@ export class SimulatedNat {
   #allocate(from: TransportAddress, to: TransportAddress): TransportAddress {
     if (this.#behaviour.kind === 'firewall') return from;
     const preserved = { ...from, address: this.#address };
+    const overloads = this.#behaviour.kind === 'linux' || 'overloads' in this.#behaviour;
     const free = (outside: TransportAddress): boolean =>
       ![...this.#flows.values()].some(
         (flow) =>
-          flow.outside.port === outside.port &&
-          (this.#behaviour.kind !== 'linux' || flow.contacted.some((address) => sameText(address, to))),
+          flow.outside.port === outside.port && (!overloads || flow.contacted.some((address) => sameText(address, to))),
       );
     const preserves =
       this.#behaviour.kind === 'linux' || (this.#behaviour.kind === 'rfc4787' && this.#behaviour.preserves);
