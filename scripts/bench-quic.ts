@@ -99,6 +99,23 @@ function childrenCpu(): number {
 
 const perGigabyte = (seconds: number, bytes: number): number => (seconds / bytes) * 1e9;
 
+/** What both ends printed; `seconds`: what they used of processors from their start to their end. */
+function resultOf(
+  client: readonly Line[],
+  server: readonly Line[],
+  { seconds, bytes }: { readonly seconds: number; readonly bytes: number },
+): Result {
+  const result = client.find(({ name }) => name === 'result');
+  const cpuMs = Number(result?.cpuMs) + Number(server.find(({ name }) => name === 'closed')?.cpuMs);
+  return {
+    megabits: Number(result?.megabits),
+    cpuPerGigabyte: perGigabyte(seconds, bytes),
+    transferCpuPerGigabyte: perGigabyte(cpuMs / 1000, bytes),
+    client,
+    server,
+  };
+}
+
 async function ours(kind: 'fast' | 'plain', site: Site, ...options: readonly string[]): Promise<Result> {
   const to = `${site.address}:${String((port += 1))}`;
   const files = ['--cert', 'cert.pem', '--key', 'key.pem', '--back-end', kind];
@@ -112,15 +129,7 @@ async function ours(kind: 'fast' | 'plain', site: Site, ...options: readonly str
   await pause(200);
   server.child.kill();
   const served = lines(await server.output);
-  const result = client.find(({ name }) => name === 'result');
-  const cpuMs = Number(result?.cpuMs) + Number(served.find(({ name }) => name === 'closed')?.cpuMs);
-  return {
-    megabits: Number(result?.megabits),
-    cpuPerGigabyte: perGigabyte(childrenCpu() - before, BYTES),
-    transferCpuPerGigabyte: perGigabyte(cpuMs / 1000, BYTES),
-    client,
-    server: served,
-  };
+  return resultOf(client, served, { seconds: childrenCpu() - before, bytes: BYTES });
 }
 
 /** A binding of Node's, on loopback. */
@@ -139,15 +148,7 @@ async function binding(kind: 'quiche' | 'iroh'): Promise<Result> {
   const client = lines(await start([...node, 'client', String(BINDING_BYTES), address]).output);
   server.child.kill();
   const served = lines(await server.output);
-  const result = client.find(({ name }) => name === 'result');
-  const cpuMs = Number(result?.cpuMs) + Number(served.find(({ name }) => name === 'closed')?.cpuMs);
-  return {
-    megabits: Number(result?.megabits),
-    cpuPerGigabyte: perGigabyte(childrenCpu() - before, BINDING_BYTES),
-    transferCpuPerGigabyte: perGigabyte(cpuMs / 1000, BINDING_BYTES),
-    client,
-    server: served,
-  };
+  return resultOf(client, served, { seconds: childrenCpu() - before, bytes: BINDING_BYTES });
 }
 
 async function picoquic(program: string, site: Site): Promise<Result> {
