@@ -16,6 +16,10 @@ const LEAST_ROUNDS = 6;
 /** An arm that gets less than this share of the control through is taken for dead, while the run goes on. */
 const DEAD = 0.2;
 const ALIVE = 0.5;
+/** Before an arm that changes more is taken, the less changed are seen dead on two flows (a block each) … */
+const TWO_FLOWS = 2 * HEADER_MUTATIONS.roundsPerBlock;
+/** … or neither dead nor alive for so long. */
+const PATIENT_ROUNDS = 3 * HEADER_MUTATIONS.roundsPerBlock;
 
 /**
  * Paths that did not come up although the control and a STUN arm pass: the arm to go on with, the least changed first,
@@ -37,9 +41,14 @@ export function betterArms({ paths, arms, ownArms }: RunObservation): Map<string
       receivedOf(direction, arm) / receivedOf(direction, CONTROL_ARM);
     const passes = (arm: string): boolean =>
       !(rewritten && arm === first) && directions.every((direction) => share(direction, arm) >= ALIVE);
-    const dead = rewritten || directions.some((direction) => share(direction, first) <= DEAD);
-    const arm = passes(first) ? first : dead ? candidates.find(passes) : undefined;
-    if (arm !== undefined) better.set(path.id, arm);
+    const dies = (arm: string): boolean =>
+      (rewritten && arm === first) || directions.some((direction) => share(direction, arm) <= DEAD);
+    const isOut = (arm: string): boolean => {
+      const rounds = Math.min(...directions.map((direction) => roundsOf(direction, arm).length));
+      return dies(arm) ? arm === first || rounds >= TWO_FLOWS : !passes(arm) && rounds >= PATIENT_ROUNDS;
+    };
+    const arm = passes(first) || !dies(first) ? first : candidates.find((one) => !isOut(one));
+    if (arm !== undefined && passes(arm)) better.set(path.id, arm);
   }
   return better;
 }
@@ -121,7 +130,10 @@ function controlLoss(direction: DirectionObservation): number {
   return rounds.length === 0 ? 0 : 1 - receivedOf(direction, CONTROL_ARM) / rounds.length;
 }
 
+function roundsOf(direction: DirectionObservation, arm: string): readonly RoundObservation[] {
+  return direction.arms.find((tally) => tally.arm === arm)?.rounds ?? [];
+}
+
 export function receivedOf(direction: DirectionObservation, arm: string): number {
-  const rounds: readonly RoundObservation[] = direction.arms.find((tally) => tally.arm === arm)?.rounds ?? [];
-  return rounds.filter((round) => round.received && round.altered === undefined).length;
+  return roundsOf(direction, arm).filter((round) => round.received && round.altered === undefined).length;
 }

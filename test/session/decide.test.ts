@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { undecided } from '../../src/session/decide.js';
+import { betterArms, undecided } from '../../src/session/decide.js';
+import type { DirectionObservation } from '../../src/verdict/observation.js';
 import { judgeRun } from '../../src/verdict/judge-run.js';
 import { mesh, observe, type Seen, type World } from '../support/observation.js';
 
@@ -24,5 +25,43 @@ describe('whether more rounds can decide', () => {
   it('nothing is lost: they cannot', () => {
     expect(decision(mesh({ o2: { drops: isStun } }))).toMatchObject({ decided: false, needsTime: false });
     expect(decision(mesh())).toMatchObject({ decided: true, needsTime: false });
+  });
+});
+
+// verdicts.md: "the agent goes on with the least changed arm that passes".
+describe('the arm to go on with', () => {
+  const COOKIE = ['stun', 'stun~40', 'stun~length', 'stun~type', 'stun~attributes'];
+  interface Bad {
+    /** Of these arms the first block is lost: its flow opened too late. */
+    readonly late?: readonly string[];
+    readonly dropped?: readonly string[];
+  }
+  const seen = (rounds: number, { late = [], dropped = COOKIE }: Bad = {}): string | undefined => {
+    const observation = observe(mesh({ o2: { drops: ({ arm }) => dropped.includes(arm) } }, { rounds }));
+    const hide = (direction: DirectionObservation): DirectionObservation => ({
+      ...direction,
+      arms: direction.arms.map((tally) => ({
+        ...tally,
+        rounds: tally.rounds.map((round, index) =>
+          late.includes(tally.arm) && index < 8 ? { ...round, received: false } : round,
+        ),
+      })),
+    });
+    const paths = observation.paths.map((path) => ({ ...path, valid: null, up: hide(path.up), down: hide(path.down) }));
+    return betterArms({ ...observation, paths }).get('wwan0-usb0-v4');
+  };
+
+  it('is the least changed that passes', () => {
+    expect(seen(16)).toBe('stun~cookie');
+  });
+
+  it('is not one that changes more, where the least changed had bad luck with one flow', () => {
+    const late = ['stun~cookie'];
+    expect([8, 16, 24].map((rounds) => seen(rounds, { late }))).toEqual([undefined, 'stun~cookie', 'stun~cookie']);
+  });
+
+  it('is one that changes more, where two flows of the others died', () => {
+    const dropped = [...COOKIE, 'stun~cookie'];
+    expect([8, 16].map((rounds) => seen(rounds, { dropped }))).toEqual([undefined, 'stun~40~cookie']);
   });
 });
