@@ -8,7 +8,7 @@ import { createIdentity } from '../src/net/certificate.js';
 // bench-quic [loopback|shaped|memory|connections] [rounds] [megabytes]: our QUIC and whatever peers there are, one after
 // the other in each round, so that a busy machine is busy for all. Ratios are those within a round; medians at the end.
 // Peers: picoquic where PICOQUIC_DEMO names the program, quiche and iroh where MATRIXAI_QUIC and IROH name their packages.
-//   loopback     one path, download, both ends of one make
+//   loopback     one path, download, both ends of one make; ours with the link's datagrams, and with those of Ethernet
 //   shaped       two paths of 100 and 50 Mbit/s between two namespaces (root, ip)
 //   memory       the fast back end alone: resident memory in the course of the transfer
 //   connections  ours alone: 1,000 at once, or as many as the third argument says; each used, held for 20 s, used again
@@ -116,9 +116,14 @@ function resultOf(
   };
 }
 
-async function ours(kind: 'fast' | 'plain', site: Site, ...options: readonly string[]): Promise<Result> {
+const ETHERNET = 1472;
+type Kind = 'fast' | 'plain' | `fast-${typeof ETHERNET}` | `plain-${typeof ETHERNET}`;
+
+async function ours(kind: Kind, site: Site, ...options: readonly string[]): Promise<Result> {
   const to = `${site.address}:${String((port += 1))}`;
-  const files = ['--cert', 'cert.pem', '--key', 'key.pem', '--back-end', kind];
+  const [made = kind, mostBytes] = kind.split('-');
+  const files = ['--cert', 'cert.pem', '--key', 'key.pem', '--back-end', made];
+  if (mostBytes !== undefined) files.push('--most-datagram-bytes', mostBytes);
   const node = [process.execPath, PERF];
   const before = childrenCpu();
   const server = start([...site.server, ...node, 'server', '--listen', to, '--once', ...files, ...options]);
@@ -186,7 +191,7 @@ async function picoquic(program: string, site: Site): Promise<Result> {
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 
-async function compare(site: Site, kinds: readonly ('fast' | 'plain')[]): Promise<void> {
+async function compare(site: Site, kinds: readonly Kind[]): Promise<void> {
   const results = new Map<string, Result[]>();
   const note = (name: string, result: Result): void => {
     results.set(name, [...(results.get(name) ?? []), result]);
@@ -213,7 +218,7 @@ async function compare(site: Site, kinds: readonly ('fast' | 'plain')[]): Promis
     parts.push(`${of(({ cpuPerGigabyte }) => cpuPerGigabyte).toFixed(1)} s of CPU per GB, both ends`);
     const transfer = of(({ transferCpuPerGigabyte }) => transferCpuPerGigabyte ?? NaN);
     if (!Number.isNaN(transfer)) parts.push(`${transfer.toFixed(1)} from the handshake on`);
-    print(`${name.padEnd(8)} ${parts.join(', ')}`);
+    print(`${name.padEnd(10)} ${parts.join(', ')}`);
   }
 }
 
@@ -305,7 +310,7 @@ try {
   if (mode === 'shaped') await shaped();
   else if (mode === 'connections') for (const kind of ['fast', 'plain'] as const) await connections(kind);
   else if (mode === 'memory') await memory();
-  else await compare(LOOPBACK, ['fast', 'plain']);
+  else await compare(LOOPBACK, ['fast', 'plain', `fast-${ETHERNET}`, `plain-${ETHERNET}`]);
 } finally {
   for (const child of children) child.kill('SIGKILL');
   rmSync(folder, { recursive: true, force: true });

@@ -37,6 +37,8 @@ const { values: options, positionals } = parseArgs({
     once: { type: 'boolean', default: false },
     qlog: { type: 'string' },
     statistics: { type: 'string' },
+    // The largest UDP payload to be tried, instead of what the link takes.
+    'most-datagram-bytes': { type: 'string' },
   },
 });
 
@@ -51,6 +53,7 @@ const suites = SUITES.filter(({ aead }) => options.suite === undefined || aead =
 const ALPN = [PERF_ALPN];
 const controller = Object.entries(CONTROLLERS).find(([name]) => name === options.congestion)?.[1] ?? CONTROLLERS.cubic;
 
+const mostDatagramBytes = options['most-datagram-bytes'];
 const isServer = positionals[0] === 'server';
 const host = new QuicHost({
   connections: Connection,
@@ -58,6 +61,7 @@ const host = new QuicHost({
   log: (level, name, fields) => {
     say({ level, name, ...fields });
   },
+  ...(mostDatagramBytes !== undefined && { linkBytes: () => Number(mostDatagramBytes) }),
   ...(options.qlog !== undefined && { qlogFolder: options.qlog }),
   ...(options.statistics !== undefined && { statisticsMs: Number(options.statistics) }),
   server: isServer

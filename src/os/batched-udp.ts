@@ -60,7 +60,7 @@ export function batchedUdp(): BatchedUdpState {
 
 export const RECEIVE_BATCH = 64;
 /** Larger datagrams than any path of ours carries are cut, and so lost. */
-const RECEIVE_BYTES = 2048;
+const RECEIVE_BYTES = 9216;
 const SEND_BYTES = 65_536;
 /** UDP_MAX_SEGMENTS of Linux, and what fits into a UDP packet over IPv4. */
 export const MOST_SEGMENTS = 64;

@@ -19,6 +19,7 @@ import { TRANSPORT_ERRORS } from '../../quic/wire/errors.js';
 import { monotonicNow } from '../clock.js';
 import { systemRandom } from '../random.js';
 import { type BackEnd, backEnd } from './back-end.js';
+import { linkDatagramBytes } from './link-mtu.js';
 import { QuicLink } from './link.js';
 import { Traces } from './traces.js';
 import type { QuicSocket, SocketRequest } from './socket.js';
@@ -38,6 +39,8 @@ export interface QuicHostOptions {
   readonly random?: Random;
   /** 32 secret bytes to keep over a restart; drawn anew without. */
   readonly secret?: Uint8Array;
+  /** The largest UDP payload by local address; `linkDatagramBytes` (link-mtu.ts) without it. */
+  readonly linkBytes?: (local: TransportAddress) => number | null;
   readonly log?: HostLog;
   /** How often links say how their paths do; `null`: never. */
   readonly statisticsMs?: Ms | null;
@@ -66,10 +69,16 @@ const LONGEST_TIMER_MS = 0x7fff_ffff;
 /** A timer that is later than this was held up: what came meanwhile is read before anybody is said to be silent. */
 const LATE_MS = 5;
 
+/** Both back ends take in such datagrams, and a little more. */
+const MOST_RECEIVED_BYTES = 9000;
+
+type SocketOptions = Required<Pick<ConnectOptions, 'isSocketFull' | 'mostDatagramBytes' | 'parameters'>>;
+
 interface Opened {
   readonly socket: QuicSocket;
   /** By far address: the same object for the same addresses. */
   readonly tuples: WeakMap<TransportAddress, FourTuple>;
+  readonly linkBytes: number | null;
 }
 
 /** QUIC on this machine: an endpoint, its sockets, its timer. Nothing stays open after `close`. */
@@ -82,6 +91,7 @@ export class QuicHost extends EventEmitter<HostEvents> {
   readonly #full = new Set<string>();
   readonly #links = new Map<QuicConnection, QuicLink>();
   readonly #log: HostLog;
+  readonly #linkBytes: (local: TransportAddress) => number | null;
   readonly #traces: Traces;
   readonly #statistics: NodeJS.Timeout | null;
   #pumping = false;
@@ -98,6 +108,7 @@ export class QuicHost extends EventEmitter<HostEvents> {
     this.backEnd = options.backEnd ?? backEnd();
     this.#random = options.random ?? systemRandom;
     this.#log = options.log ?? (() => undefined);
+    this.#linkBytes = options.linkBytes ?? linkDatagramBytes;
     this.#traces = new Traces(options.qlogFolder ?? null, options.keylogFile, this.#log);
     const { server = null } = options;
     this.#endpoint = new Endpoint({
@@ -148,7 +159,7 @@ export class QuicHost extends EventEmitter<HostEvents> {
           this.#log('info', `quic.${what}`, { ...opened?.socket.local, code });
         },
       });
-      opened = { socket, tuples: new WeakMap() };
+      opened = { socket, tuples: new WeakMap(), linkBytes: this.#linkBytes(socket.local) };
       if (this.#isOver) socket.close();
       else this.#sockets.set(keyOf(socket.local), opened);
       this.#log('debug', 'quic.socket', { ...socket.local, device: request.device, pinned: socket.pinned });
@@ -164,8 +175,8 @@ export class QuicHost extends EventEmitter<HostEvents> {
   }
 
   connect(options: ConnectOptions): QuicLink {
-    const traced = { ...this.#traces.options('client'), isSocketFull: this.#isSocketFull, ...options };
-    const link = this.#link(this.#endpoint.connect(traced, monotonicNow()));
+    const traced = { ...this.#traces.options('client'), ...options };
+    const link = this.#link(this.#endpoint.connect({ ...traced, ...this.#socketOptions(options) }, monotonicNow()));
     this.#pumpSoon();
     return link;
   }
@@ -198,7 +209,16 @@ export class QuicHost extends EventEmitter<HostEvents> {
 
   #offer(server: ServerPolicy, client: FourTuple): AcceptOptions | null {
     const offered = server.accept(client);
-    return offered && { ...this.#traces.options('server'), isSocketFull: this.#isSocketFull, ...offered };
+    return offered && { ...this.#traces.options('server'), ...offered, ...this.#socketOptions(offered) };
+  }
+
+  /** What connections are told about their sockets. */
+  #socketOptions({ parameters }: Pick<ConnectOptions, 'parameters'>): SocketOptions {
+    return {
+      isSocketFull: this.#isSocketFull,
+      mostDatagramBytes: (local) => this.#sockets.get(keyOf(local))?.linkBytes ?? null,
+      parameters: { maxUdpPayloadBytes: MOST_RECEIVED_BYTES, ...parameters },
+    };
   }
 
   #receive(opened: Opened, bytes: Uint8Array, from: TransportAddress, ecn: EcnMark): void {

@@ -20,8 +20,9 @@ const FORGET_PTOS = 3;
 const MOST_PATH_IDS = 10_000;
 
 function mtuSearch(core: Core, tuple: FourTuple): MtuSearch {
-  const ethernet = ETHERNET_DATAGRAM_BYTES - (tuple.remote.family === 'ipv6' ? IPV6_EXTRA_BYTES : 0);
-  return new MtuSearch(Math.min(core.options.mostDatagramBytes ?? ethernet, core.remote.maxUdpPayloadBytes));
+  const usual = ETHERNET_DATAGRAM_BYTES - (tuple.remote.family === 'ipv6' ? IPV6_EXTRA_BYTES : 0);
+  const most = core.options.mostDatagramBytes?.(tuple.local) ?? usual;
+  return new MtuSearch(Math.min(most, core.remote.maxUdpPayloadBytes), usual);
 }
 
 /** `isProven`: the far end's address needs no proof before it is sent to, as this end has chosen it. */

@@ -80,8 +80,8 @@ export interface ConnectionOptions {
   readonly mostConnectionWindowBytes?: number;
   /** Bytes of a stream that wait to be sent for the first time: above them `write` takes no more. */
   readonly sendBufferBytes?: number;
-  /** The largest UDP payload that this host sends. */
-  readonly mostDatagramBytes?: number;
+  /** The largest UDP payload that the link of this address takes; `null`, or without it: as Ethernet. */
+  readonly mostDatagramBytes?: (local: TransportAddress) => number | null;
   /** Whether datagrams can be sent with ECT(0), and the marks of those that come can be read; false without it. */
   readonly ecn?: boolean;
   /**
@@ -248,7 +248,7 @@ export interface QuicConnection {
    */
   receive(datagram: Uint8Array, tuple: FourTuple, ecn: EcnMark, now: Ms): void;
   /**
-   * Builds what is to be sent next in `into`, which has at least `mostDatagramBytes`; up to `mostDatagrams` for one path
+   * Builds what is to be sent next in `into`, which has at least `mostDatagramBytes` of every path; up to `mostDatagrams` for one path
    * at once, as far as they fit. `undefined`: nothing more for now.
    */
   send(now: Ms, into: Uint8Array, mostDatagrams?: number): Transmit | undefined;

@@ -4,6 +4,8 @@ import { NEVER, type Ms } from '../../base/time.js';
 export const BASE_DATAGRAM_BYTES = 1200;
 /** Ethernet with IPv4 and UDP: 1500 − 20 − 8. */
 export const ETHERNET_DATAGRAM_BYTES = 1472;
+/** Jumbo frames: 9000 − 20 − 8. */
+export const JUMBO_DATAGRAM_BYTES = 8972;
 
 /** RFC 8899 §5.1: MAX_PROBES, PMTU_RAISE_TIMER. */
 const MAX_PROBES = 3;
@@ -18,6 +20,8 @@ export class MtuSearch {
   #confirmed = BASE_DATAGRAM_BYTES;
   #ceiling: number;
   #most: number;
+  /** What most paths have, where this host and the far end do. */
+  #usual: number;
   #probing: number | null = null;
   #failures = 0;
   #lostInARow = 0;
@@ -26,14 +30,16 @@ export class MtuSearch {
   #raiseAt: Ms = NEVER;
 
   /** `most`: what this host can send and the far end says that it takes. */
-  constructor(most: number = ETHERNET_DATAGRAM_BYTES) {
+  constructor(most: number = ETHERNET_DATAGRAM_BYTES, usual: number = ETHERNET_DATAGRAM_BYTES) {
     this.#most = Math.max(most, BASE_DATAGRAM_BYTES);
+    this.#usual = Math.min(usual, this.#most);
     this.#ceiling = this.#most;
   }
 
   /** The far end takes no more than this; it is heard of while the search has not begun. */
   limit(most: number): void {
     this.#most = Math.max(Math.min(this.#most, most), BASE_DATAGRAM_BYTES);
+    this.#usual = Math.min(this.#usual, this.#most);
     this.#ceiling = Math.min(this.#ceiling, this.#most);
   }
 
@@ -45,7 +51,8 @@ export class MtuSearch {
   /** The size of a probe to be sent now; `null` where none is due or one is on its way. */
   get nextProbe(): number | null {
     if (this.#probing !== null || this.#ceiling - this.#confirmed < PRECISION_BYTES) return null;
-    // First what most paths have, then halves.
+    // First what most paths have, then what this host's link has, then halves.
+    if (this.#confirmed < this.#usual && this.#ceiling >= this.#usual) return this.#usual;
     return this.#ceiling === this.#most ? this.#most : Math.ceil((this.#confirmed + this.#ceiling) / 2);
   }
 
@@ -66,7 +73,8 @@ export class MtuSearch {
     this.#failures += 1;
     if (this.#failures < MAX_PROBES) return;
     this.#failures = 0;
-    this.#ceiling = Math.max(bytes - 1, this.#confirmed);
+    // Between Ethernet and jumbo frames there is little to be found: that is not worth a probe for each half.
+    this.#ceiling = bytes > this.#usual ? this.#confirmed : Math.max(bytes - 1, this.#confirmed);
     this.#rest(now);
   }
 

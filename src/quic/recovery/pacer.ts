@@ -1,5 +1,6 @@
 import type { Ms } from '../../base/time.js';
 import { type CongestionController, initialWindow } from './congestion.js';
+import { ETHERNET_DATAGRAM_BYTES } from './mtu.js';
 import type { RttEstimator } from './rtt.js';
 
 /** RFC 9002 §7.7: a little faster than the window allows, so that the window and not the pacer is the limit. */
@@ -39,7 +40,8 @@ export class Pacer {
     // What is missing by a rounding error is there: else the time to wait would be none, again and again.
     if (this.#tokens >= wanted - ROUNDING_BYTES) return now;
     const wait = (wanted - this.#tokens) / rate;
-    return now + (rate * LEAST_WAIT_MS >= MANY_DATAGRAMS * bytes ? Math.max(wait, LEAST_WAIT_MS) : wait);
+    const many = MANY_DATAGRAMS * Math.min(bytes, ETHERNET_DATAGRAM_BYTES);
+    return now + (rate * LEAST_WAIT_MS >= many ? Math.max(wait, LEAST_WAIT_MS) : wait);
   }
 
   onSent(bytes: number, controller: CongestionController, rtt: RttEstimator, now: Ms): void {

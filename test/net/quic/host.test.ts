@@ -77,6 +77,37 @@ describe.each(['fast', 'plain'] as const)('two hosts on loopback, %s', (kind) =>
   });
 });
 
+test.each([
+  ['to what the link takes', 'fast', undefined, loopbackBytes()],
+  ['to what the link takes', 'plain', undefined, loopbackBytes()],
+  ['as on Ethernet where nobody knows the link', 'fast', () => null, 1472],
+  ['no more than is said', 'plain', () => 1300, 1300],
+] as const)('datagrams grow: %s (%s)', async (_, kind, linkBytes, bytes) => {
+  const given: Partial<QuicHostOptions> = { backEnd: backEnd(kind), ...(linkBytes && { linkBytes }) };
+  const server = await echo(given);
+  const { host, local } = await open(given);
+  const tuple = { local, remote: server.local };
+  const link = host.connect({ tuple, alpn: ['echo'], check: pinned([identity.fingerprint]), ...PATIENT });
+  const stream = await link.openStream();
+  const data = new SeededRandom('grow').bytes(300_000);
+  stream.end(data);
+  const back: Uint8Array[] = [];
+  for await (const chunk of stream) back.push(chunk as Uint8Array);
+  expect(Buffer.concat(back).equals(data)).toBe(true);
+  await vi.waitFor(() => {
+    expect(link.paths.map(({ datagramBytes }) => datagramBytes)).toEqual([bytes]);
+  }, 20_000);
+});
+
+/** An IPv4 packet of 20 + 8 bytes more fills it, and jumbo frames are the most that is tried. */
+function loopbackBytes(): number {
+  try {
+    return Math.min(8972, Number(readFileSync('/sys/class/net/lo/mtu', 'latin1')) - 28);
+  } catch {
+    return 1472;
+  }
+}
+
 /** Nothing of this program runs meanwhile: as if the machine had frozen. */
 function freeze(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);

@@ -157,6 +157,35 @@ describe('DPLPMTUD (RFC 8899)', () => {
     );
   });
 
+  test('a link that takes more than Ethernet: first what most paths take, then what the link does, and no halves between', () => {
+    const probesUntil = (limit: number) => {
+      const search = new MtuSearch(8972, 1472);
+      const probes: number[] = [];
+      for (let size = search.nextProbe; size !== null; size = search.nextProbe) {
+        probes.push(size);
+        search.onProbeSent(size);
+        if (size <= limit) search.onProbeAcked(size, 0);
+        else search.onProbeLost(size, 0);
+      }
+      return { probes, bytes: search.datagramBytes };
+    };
+    expect(probesUntil(65_507)).toEqual({ probes: [1472, 8972], bytes: 8972 });
+    expect(probesUntil(1472)).toEqual({ probes: [1472, 8972, 8972, 8972], bytes: 1472 });
+    const { probes, bytes } = probesUntil(1300);
+    expect(probes.slice(0, 3)).toEqual([1472, 1472, 1472]);
+    expect(Math.max(...probes)).toBe(1472);
+    expect(bytes).toBeGreaterThan(1292);
+  });
+
+  test('the far end takes less than the link: that is the most that is tried', () => {
+    const search = new MtuSearch(8972, 1472);
+    search.limit(1350);
+    search.onProbeSent(search.nextProbe ?? 0);
+    search.onProbeAcked(1350, 0);
+    expect(search.datagramBytes).toBe(1350);
+    expect(search.nextProbe).toBeNull();
+  });
+
   test('one lost probe says nothing, and asks again after ten minutes', () => {
     const search = new MtuSearch(1472);
     search.onProbeSent(1472);
