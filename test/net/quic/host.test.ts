@@ -80,8 +80,8 @@ describe.each(['fast', 'plain'] as const)('two hosts on loopback, %s', (kind) =>
 test.each([
   ['to what the link takes', 'fast', undefined, loopbackBytes()],
   ['to what the link takes', 'plain', undefined, loopbackBytes()],
-  ['as on Ethernet where nobody knows the link', 'fast', () => null, 1472],
-  ['no more than is said', 'plain', () => 1300, 1300],
+  ['as on Ethernet where nobody knows the link', 'fast', (): null => null, 1472],
+  ['no more than is said', 'plain', (): number => 1300, 1300],
 ] as const)('datagrams grow: %s (%s)', async (_, kind, linkBytes, bytes) => {
   const given: Partial<QuicHostOptions> = { backEnd: backEnd(kind), ...(linkBytes && { linkBytes }) };
   const server = await echo(given);
