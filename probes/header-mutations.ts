@@ -19,6 +19,8 @@ export const HEADER_MUTATIONS = {
   /** 96 rounds: intervals half as wide. */
   leastBlocksDeep: 12,
   intervalMs: 250,
+  /** While data flow, of later blocks: a round is up to 20 kB on one interface, and a modem may have 60 a second. */
+  intervalBesideDataMs: 3000,
   /** Late packets still count towards their round. */
   lateMs: 800,
   /** Where the reference leg loses more than this, silence is believed only after {@link longestMs}. */
@@ -45,6 +47,25 @@ export function planRound<Packet>(
     packet,
     afterMs: (index * intervalMs) / packets.length,
   }));
+}
+
+/**
+ * Of the rounds of a block. The first is at full speed, for an early word. Later ones leave the paths to the data as long as
+ * these flow, but where loss is in the way of a verdict: that is worth more than they are.
+ */
+export function intervalOf({
+  block,
+  dataLeftMs,
+  needsTime,
+}: {
+  readonly block: number;
+  /** For how long data will still flow; 0 where none do. */
+  readonly dataLeftMs: Ms;
+  readonly needsTime: boolean;
+}): Ms {
+  const { intervalMs, intervalBesideDataMs, roundsPerBlock } = HEADER_MUTATIONS;
+  if (block === 0 || needsTime) return intervalMs;
+  return Math.min(Math.max(intervalMs, Math.round(dataLeftMs / roundsPerBlock)), intervalBesideDataMs);
 }
 
 export interface Progress {

@@ -4,7 +4,7 @@ import { IcepathError } from '../base/errors.js';
 import { NEVER, type Ms } from '../base/time.js';
 import type { ControlMessage } from '../control/messages.js';
 import { EXPERIMENTS } from '../../probes/experiments.js';
-import { enough, HEADER_MUTATIONS, oftenEndsAfter } from '../../probes/header-mutations.js';
+import { enough, HEADER_MUTATIONS, intervalOf, oftenEndsAfter } from '../../probes/header-mutations.js';
 import { ownExperiments } from '../../probes/own-experiments.js';
 import { Experimenter } from './experiments/experimenter.js';
 import type { RunObservation } from '../verdict/observation.js';
@@ -52,6 +52,8 @@ export class ClientSession extends Session {
   /** The block that is prepared or under way; `null` once no more are wanted. */
   #block: number | null = 0;
   #blockStarted = false;
+  /** After the last block: more rounds can still decide something that loss holds up. */
+  #needsTime = false;
   #blockUntil: Ms = NEVER;
   #roundsBegan: Ms = NEVER;
   #refreshAt: Ms = NEVER;
@@ -216,20 +218,30 @@ export class ClientSession extends Session {
     matrix.prepare(block);
   }
 
+  /** For how long data will still flow; 0 where none do. */
+  get #dataLeftMs(): Ms {
+    const { transfer } = this.run ?? {};
+    const endsAt = (transfer?.startedAt ?? NEVER) + (this.#plan.transfer?.seconds ?? 0) * 1000;
+    return transfer?.done === false && endsAt < NEVER ? Math.max(0, endsAt - this.host.now) : 0;
+  }
+
   #advanceMatrix(matrix: NonNullable<Session['run']>['matrix']): void {
     const block = this.#block;
     if (block === null || this.#blockStarted) return;
     if (matrix.isReady(block)) {
-      const { roundsPerBlock: rounds, intervalMs } = HEADER_MUTATIONS;
+      const { roundsPerBlock: rounds } = HEADER_MUTATIONS;
+      const intervalMs = intervalOf({ block, dataLeftMs: this.#dataLeftMs, needsTime: this.#needsTime });
       this.#blockStarted = true;
       this.#blockUntil = NEVER;
       this.#roundsBegan = Math.min(this.#roundsBegan, this.host.now);
       this.host.message({ type: 'rounds', block, rounds, intervalMs });
       this.host.log('info', 'rounds', { first: block * rounds + 1, last: (block + 1) * rounds });
       matrix.start(block, block * rounds, rounds, intervalMs);
-      // The next block's sockets learn their reflexive addresses while this one's rounds run.
+      // The next block's sockets learn their reflexive addresses while this one's rounds run, if these are over before a
+      // NAT forgets them.
       const { deep, arms } = this.#plan;
-      if (!oftenEndsAfter(block + 1, { deep, arms: arms.length })) matrix.prepare(block + 1);
+      const isShort = intervalMs === HEADER_MUTATIONS.intervalMs;
+      if (isShort && !oftenEndsAfter(block + 1, { deep, arms: arms.length })) matrix.prepare(block + 1);
     } else if (this.#blockUntil <= this.host.now) {
       this.host.log('warn', 'matrix.not-ready', { block });
       this.#block = null;
@@ -259,6 +271,7 @@ export class ClientSession extends Session {
     // From the first control packet to the last, wherever in its round each was sent.
     const elapsedMs = this.host.now - this.#roundsBegan - lateMs - 2 * intervalMs;
     const progress = { blocks: block + 1, elapsedMs, deep: this.#plan.deep, ...undecided(observation, report) };
+    this.#needsTime = progress.needsTime;
     if (enough(progress)) {
       this.#block = null;
       for (const [path, arm] of betterArms(observation)) this.#fresh.add(observation, path, arm);

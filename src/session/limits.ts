@@ -18,7 +18,7 @@ export const LIMITS = {
   /** Of one block. */
   rounds: 64,
   shortestIntervalMs: 200,
-  longestIntervalMs: 1000,
+  longestIntervalMs: 4000,
   /** Blocks of one run, and those whose sockets are open at the same time. */
   blocks: 32,
   openBlocks: 3,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { enough, HEADER_MUTATIONS, planRound } from '../../probes/header-mutations.js';
+import { enough, HEADER_MUTATIONS, intervalOf, planRound } from '../../probes/header-mutations.js';
 import { SeededRandom } from '../../src/base/random.js';
 
 const ARMS = HEADER_MUTATIONS.arms;
@@ -24,6 +24,19 @@ describe('a round', () => {
 
   test('nothing to send is an empty plan', () => {
     expect(planRound(new SeededRandom(3), [])).toEqual([]);
+  });
+});
+
+describe('how fast rounds follow each other', () => {
+  test.each([
+    ['the first block', { block: 0, dataLeftMs: 60_000, needsTime: false }, 250],
+    ['no data flow', { block: 1, dataLeftMs: 0, needsTime: false }, 250],
+    ['data flow', { block: 1, dataLeftMs: 60_000, needsTime: false }, 3000],
+    ['data that end soon are over with the block', { block: 2, dataLeftMs: 4000, needsTime: false }, 500],
+    ['they end at once', { block: 2, dataLeftMs: 900, needsTime: false }, 250],
+    ['loss is in the way of a verdict', { block: 5, dataLeftMs: 60_000, needsTime: true }, 250],
+  ])('%s', (_, given, expected) => {
+    expect(intervalOf(given)).toBe(expected);
   });
 });
 

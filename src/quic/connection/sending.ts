@@ -168,8 +168,10 @@ function sendOwn(core: Core, into: Uint8Array, now: Ms): Transmit | undefined {
     if (challenge !== null) builder.add(challenge);
     if (path.probes > 0) {
       path.probes -= 1;
-      // What waits is not entrusted to a path that may be dead while another works.
-      if (path.isOpen && !path.isDoubted) fill(core, path, builder);
+      // What waits is not entrusted to a path that may be dead or slow while another works: which one it goes by is the
+      // scheduler's to say.
+      const isOnly = !core.paths.some((other) => other !== path && other.isWell);
+      if (path.isOpen && !path.isDoubted && isOnly) fill(core, path, builder);
       if (!builder.isEliciting) builder.add({ type: 'ping' });
     }
     // RFC 9000 §8.2.1: shows that the path carries as much, too.

@@ -53,7 +53,8 @@ export class Transfer {
   #confirmed = false;
   #flow: Flow | null = null;
   #attempts = 0;
-  #startedAt: Ms = NEVER;
+  /** When data began to flow. */
+  startedAt: Ms = NEVER;
   #tickAt: Ms = NEVER;
   #giveUpAt: Ms = NEVER;
   #over = false;
@@ -302,7 +303,7 @@ export class Transfer {
     const { direction, seconds, rateBps } = this.#options.plan;
     const sends = direction === 'both' || (direction === 'upload') === (role === 'client');
     this.#flow = new Flow({ connection, stream, until: now + seconds * 1000, sends, rateBps }, now);
-    this.#startedAt = now;
+    this.startedAt = now;
     this.#tickAt = now + TICK_MS;
     this.#giveUpAt = now + seconds * 1000 + DELIVERY_MS;
     this.#host.record({ type: 'transfer', direction, seconds, rateBps });
@@ -345,7 +346,7 @@ export class Transfer {
     if (this.#connection) this.#paths.note(this.#connection);
     const paths = [...this.#paths.totals()].map(([path, totals]) => ({ path, ...totals }));
     const { sentBytes = 0, receivedBytes = 0 } = this.#flow ?? {};
-    const second = Math.round((this.#host.now - this.#startedAt) / TICK_MS);
+    const second = Math.round((this.#host.now - this.startedAt) / TICK_MS);
     this.#host.record({ type: 'progress', second, sentBytes, receivedBytes, paths });
     this.#tell(second, { sentBytes, receivedBytes }, paths);
   }
@@ -379,9 +380,9 @@ export class Transfer {
       type: 'transferred',
       sentBytes: flow?.sentBytes ?? 0,
       receivedBytes: flow?.receivedBytes ?? 0,
-      afterMs: flow ? this.#host.now - this.#startedAt : 0,
+      afterMs: flow ? this.#host.now - this.startedAt : 0,
       longestPauseMs: flow?.longestPauseMs ?? 0,
-      longestPauseAt: flow ? flow.longestPauseAt - this.#startedAt : 0,
+      longestPauseAt: flow ? flow.longestPauseAt - this.startedAt : 0,
       error: damaged === null ? error : `byte ${String(damaged)} came otherwise than it was sent`,
     });
     this.#host.log(error === null ? 'info' : 'warn', 'transfer.over', { error });

@@ -2,6 +2,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import type { Ms } from '../../../src/base/time.js';
 import { equalBytes } from '../../../src/base/bytes.js';
 import { SeededRandom } from '../../../src/base/random.js';
+import { Bbr } from '../../../src/quic/recovery/bbr.js';
 import { Cubic } from '../../../src/quic/recovery/cubic.js';
 import { minimumWindow } from '../../../src/quic/recovery/congestion.js';
 import { Pair, type PairIdentities, pairIdentities } from '../../support/quic-pair.js';
@@ -15,6 +16,8 @@ beforeAll(async () => {
 
 const WIFI = { delayMs: 10, rateBps: 20e6 };
 const MODEM = { delayMs: 50, rateBps: 10e6 };
+/** No more than what is written, so that there is always something that waits. */
+const NARROW = { delayMs: 50, rateBps: 400e3 };
 const CABLE = { delayMs: 600, rateBps: 10e6 };
 const WRITE_MS: Ms = 10;
 const WRITE_BYTES = 500;
@@ -54,6 +57,27 @@ function longestPause(cut: (pair: Pair) => void): Ms {
   const at = (pair.server.received.get(stream)?.at ?? []).filter((time) => time > CUT - 100);
   return Math.max(...at.slice(1).map((time, index) => time - (at[index] ?? 0)));
 }
+
+test('400 kbit/s on the fastest of two ways: to keep the slow one alive does not hold up the stream', () => {
+  const pair = new Pair(identities, { link: NARROW, wires: [CABLE], client: { keepAliveMs: 300, controller: (datagramBytes) => new Bbr(datagramBytes) } }).complete();
+  pair.open(1);
+  const start = pair.now;
+  const data = new SeededRandom('data').bytes(((END - start) / WRITE_MS) * WRITE_BYTES);
+  const stream = pair.client.it.openStream('uni') ?? -1;
+  for (let at = start, from = 0; at < END; at += WRITE_MS, from += WRITE_BYTES)
+    pair.at(at, () => {
+      pair.client.write(stream, data.subarray(from, from + WRITE_BYTES), at + WRITE_MS >= END);
+    });
+  expect(pair.run(END + 10_000, () => pair.server.finished.has(stream))).toBe(true);
+  const [, slow] = pair.client.it.paths;
+  expect(slow?.state).toBe('open');
+  // As often as it was asked for: every 1.5 s, as the answers take 1.2.
+  expect(slow?.sentDatagrams).toBeGreaterThanOrEqual(8);
+  const at = pair.server.received.get(stream)?.at ?? [];
+  const pauses = at.slice(1).map((time, index) => time - (at[index] ?? 0));
+  // 600 ms there on the slow one; on the other a datagram every 29.
+  expect(Math.max(...pauses)).toBeLessThanOrEqual(150);
+});
 
 describe('400 kbit/s, and the fastest of three paths is cut while the next one has a window of two packets', () => {
   test('this end knows of it: what was on its way is with the far end as soon as the next can bring it', () => {
