@@ -59,7 +59,11 @@ function longestPause(cut: (pair: Pair) => void): Ms {
 }
 
 test('400 kbit/s on the fastest of two ways: to keep the slow one alive does not hold up the stream', () => {
-  const pair = new Pair(identities, { link: NARROW, wires: [CABLE], client: { keepAliveMs: 300, controller: (datagramBytes) => new Bbr(datagramBytes) } }).complete();
+  const pair = new Pair(identities, {
+    link: NARROW,
+    wires: [CABLE],
+    client: { keepAliveMs: 300, controller: (datagramBytes) => new Bbr(datagramBytes) },
+  }).complete();
   pair.open(1);
   const start = pair.now;
   const data = new SeededRandom('data').bytes(((END - start) / WRITE_MS) * WRITE_BYTES);
