@@ -33,8 +33,10 @@ export class RelayedWays {
     this.#host.record({ type: 'relayed', path, rttMs, ...endsOf(pair) });
     const pairs = this.#pairs.get(path) ?? [];
     if (pairs.some(({ id }) => id === pair.id)) return;
-    this.#pairs.set(path, [...pairs, pair]);
-    if (pairs.length === 0) this.#carry(path, pair);
+    const [used] = pairs;
+    const isFirst = used === undefined || this.#relays.isNewer(pair.remote.address, used.remote.address);
+    this.#pairs.set(path, isFirst ? [pair, ...pairs] : [...pairs, pair]);
+    if (isFirst) this.#carry(path, pair);
   }
 
   /** It is no longer: its relay is gone, or it was silent for too long. */

@@ -48,8 +48,8 @@ export class Relays {
 
   /** What is sent now is the transfer's. */
   #isData = false;
-  /** Relays of the far end. */
-  readonly #far = new Set<string>();
+  /** Relays of the far end, and as in which order they were heard of. */
+  readonly #far = new Map<string, number>();
 
   constructor(host: Host, servers: readonly TurnServer[], owner: RelaysOwner) {
     this.#host = host;
@@ -68,7 +68,17 @@ export class Relays {
 
   heardOf(candidate: Candidate): void {
     if (candidate.type !== 'relay' || this.#far.size >= MOST_FAR) return;
-    this.#far.add(formatTransportAddress(candidate.address));
+    const name = formatTransportAddress(candidate.address);
+    if (!this.#far.has(name)) this.#far.set(name, this.#far.size);
+  }
+
+  /**
+   * Whether a far relay took the place of another: an end has one on each interface, and takes nothing more from the one
+   * before. False where one of the two is no relay of the far end.
+   */
+  isNewer(far: TransportAddress, before: TransportAddress): boolean {
+    const [heard, heardBefore] = [far, before].map((one) => this.#far.get(formatTransportAddress(one)));
+    return heard !== undefined && heardBefore !== undefined && heard > heardBefore;
   }
 
   /** Whether a relay of either end is on this pair. What it carries says nothing of the direct way. */
