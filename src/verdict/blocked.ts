@@ -26,6 +26,16 @@ export function allMet(conditions: readonly Condition[]): boolean {
   return conditions.length > 0 && conditions.every(({ met }) => met);
 }
 
+/** Both directions may ask the same: where one of them lacks it, that is what the report has to say. */
+export function eachOnce(conditions: readonly Condition[]): Condition[] {
+  const names = [...new Set(conditions.map(({ condition }) => condition))];
+  return names.flatMap((name) => {
+    const same = conditions.filter(({ condition }) => condition === name);
+    const [told] = [...same.filter(({ met }) => !met), ...same];
+    return told ? [told] : [];
+  });
+}
+
 /** Whether peers' UDP is blocked in this direction: every condition of verdicts.md, one by one. */
 export function peerBlockConditions(evidence: PathEvidence, direction: DirectionEvidence): Condition[] {
   const { direction: way, control, packets } = direction;

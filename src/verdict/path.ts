@@ -1,5 +1,5 @@
 import { alteredWords } from './altered.js';
-import { type Condition, allMet, peerBlockConditions, udpBlockConditions } from './blocked.js';
+import { type Condition, allMet, eachOnce, peerBlockConditions, udpBlockConditions } from './blocked.js';
 import type { DirectionEvidence } from './direction.js';
 import { nameOf, type PathEvidence } from './evidence.js';
 import { causesOf, firstCause, remarksOf } from './findings/findings.js';
@@ -220,9 +220,7 @@ function closed(evidence: PathEvidence): Finding {
     shut.includes(direction) ? 'closed' : heard(direction);
   const common = {
     directions: { up: state(up), down: state(down) },
-    conditions: [...[...udp, ...judged].flatMap(({ conditions }) => conditions), ...flowConditions(evidence)].filter(
-      ({ condition }, index, all) => all.findIndex((other) => other.condition === condition) === index,
-    ),
+    conditions: eachOnce([...[...udp, ...judged].flatMap(({ conditions }) => conditions), ...flowConditions(evidence)]),
   };
   return {
     ...common,

@@ -96,6 +96,26 @@ describe('blocked', () => {
     expect(wanted(blockingMesh(lossy, { rounds: 48, intervalMs: 700, seed: 'lossy' })).state).toBe('blocked');
   });
 
+  it('says what one direction alone lacks, and that time would mend it', () => {
+    // The server began later and ended sooner, as a busy host does.
+    const sooner: Edit = ({ down }) => ({
+      down: {
+        ...down,
+        arms: down.arms.map((tally) => ({
+          ...tally,
+          rounds: tally.rounds.map((round) => ({ ...round, at: 1000 + round.at * 0.9 })),
+        })),
+      },
+    });
+    const world = blockingMesh({ loss: 0.05 }, { rounds: 48, intervalMs: 700, seed: 'lossy' });
+    const path = wanted(world, sooner);
+    expect(path).toMatchObject({ state: 'inconclusive', up: { state: 'closed' }, down: { state: 'unknown' } });
+    expect(path.conditions.filter(({ met }) => !met)).toMatchObject([
+      { condition: 'observed for 30 s where the reference leg loses more than 2 %', needsTime: true },
+    ]);
+    expect(path.summary).toContain('observed for 30 s');
+  });
+
   it('takes the reference over the other family, where this one has none', () => {
     const observation = observe(blockingMesh());
     const ends = observation.ends.flatMap((end) => {
