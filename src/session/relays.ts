@@ -48,7 +48,7 @@ export class Relays {
 
   /** What is sent now is the transfer's. */
   #isData = false;
-  /** Relays of the far end, and as in which order they were heard of. */
+  /** Relays of the far end, by the order in which they were heard of. */
   readonly #far = new Map<string, number>();
 
   constructor(host: Host, servers: readonly TurnServer[], owner: RelaysOwner) {
