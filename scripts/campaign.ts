@@ -3,7 +3,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isMainThread, parentPort, Worker } from 'node:worker_threads';
-import { cellName, isDeadWay, type Shard, tableOf, TRUTHS, wrongOf } from './campaign-table.js';
+import { cellName, isDeadWay, promptOf, type Shard, tableOf, TRUTHS, wrongOf } from './campaign-table.js';
 import { type Cell, runTrial, seedOf, VARIANTS } from './campaign-world.js';
 
 /**
@@ -156,7 +156,7 @@ async function main(): Promise<void> {
     await campaign({ cells, seed: values.seed, runsOf }, values.out, Number(values.jobs), untilMs);
   }
   const shards = read(values.out, values.seed).filter((shard) => cellName(shard).includes(only));
-  process.stdout.write(`${tableOf(shards)}\n`);
+  process.stdout.write(`${tableOf(shards)}\n\n${promptOf(shards)}\n`);
   if (wrongOf(shards.filter(({ variant }) => variant === 'interleaved')).length > 0) process.exitCode = 5;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { cellName, rowOf, type Shard, tableOf, type Trial, wrongOf } from '../../scripts/campaign-table.js';
+import { cellName, promptOf, rowOf, type Shard, tableOf, type Trial, wrongOf } from '../../scripts/campaign-table.js';
 import { type Cell, runTrial, seedOf, VARIANTS } from '../../scripts/campaign-world.js';
 
 /** A few runs of what `npm run campaign` makes thousands of (docs/campaign.md). */
@@ -33,12 +33,18 @@ describe('a run of the campaign', () => {
 });
 
 describe('the table', () => {
-  const trial = (detected: boolean, verdictMs: number | null, wrong: readonly string[] = []): Trial => ({
+  const trial = (
+    detected: boolean,
+    verdictMs: number | null,
+    wrong: readonly string[] = [],
+    referenceLoss = 0,
+  ): Trial => ({
     seed: 's',
     detected,
     falseBlocks: wrong,
     falseAccusations: [],
     verdictMs,
+    referenceLoss,
     outcome: detected ? 'a: blocked' : 'a: inconclusive',
     says: null,
   });
@@ -59,6 +65,15 @@ describe('the table', () => {
     expect(rowOf(shard(trials), trials)).toBe(
       '| interleaved | peers dropped | 25 % | 10 | 9 (90.0 %) | 0 (≤ 30.85 %) | 0 (≤ 30.85 %) | 5.0 s, 9.0 s | 1 × a: inconclusive |',
     );
+  });
+
+  it('says how soon the verdict came where the rule asks for no more time', () => {
+    const trials = [trial(true, 8000), trial(true, 16_000), trial(true, 34_000, [], 0.1), trial(false, null)];
+    expect(
+      promptOf([shard(trials)])
+        .split('\n')
+        .at(-1),
+    ).toBe('| peers dropped | 2 | 16.0 s, 16.0 s | 1 |');
   });
 
   it('shards of one cell are one row, and whoever is wrong is named by seed', () => {
