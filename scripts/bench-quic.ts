@@ -16,7 +16,7 @@ import { createIdentity } from '../src/net/certificate.js';
 const [
   mode = 'loopback',
   rounds = '3',
-  megabytes = mode === 'memory' ? '2000' : mode === 'shaped' ? '200' : mode === 'connections' ? '1000' : '100',
+  megabytes = mode === 'memory' ? '2000' : mode === 'shaped' ? '1000' : mode === 'connections' ? '1000' : '100',
 ] = process.argv.slice(2);
 const BYTES = Number(megabytes) * 1_000_000;
 const PICOQUIC = process.env.PICOQUIC_DEMO;

@@ -118,6 +118,7 @@ async function request(): Promise<void> {
   const to = parseTransportAddress(options.to);
   const local = await host.open({ local: transportAddress(options.from, 0), device: null });
   const [leaf] = readChain(readFileSync(options.cert, 'utf8'));
+  const connectedAt = monotonicNow();
   const link = host.connect({
     tuple: { local, remote: to },
     alpn: ALPN,
@@ -160,8 +161,10 @@ async function request(): Promise<void> {
       }
     },
   );
-  const megabits = ((result.downloadedBytes + result.uploadedBytes) * 8) / result.milliseconds / 1000;
-  say({ name: 'result', ...result, megabits, ...usage(), paths: link.paths });
+  // From the first packet on, handshake included, as picoquic counts it.
+  const milliseconds = monotonicNow() - connectedAt;
+  const megabits = ((result.downloadedBytes + result.uploadedBytes) * 8) / milliseconds / 1000;
+  say({ name: 'result', ...result, milliseconds, megabits, ...usage(), paths: link.paths });
   await link.close();
   await host.close();
 }

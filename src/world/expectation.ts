@@ -1,5 +1,5 @@
 import type { CarrierReport, PathReport, Report } from '../verdict/report.js';
-import type { CarrierVerdict } from '../verdict/words.js';
+import type { CarrierVerdict, NatModel } from '../verdict/words.js';
 import type { Expectation, Outcome, Scenario } from './scenario.js';
 
 /** Who is told to be in the way of others' packets. */
@@ -18,6 +18,7 @@ export function differences({ expect, run: { wanted } }: Scenario, report: Repor
     ...carrierDifferences(expect.carriers, report),
     ...suspectDifferences(expect.suspects, report),
     ...transferDifferences(expect.transfer, report),
+    ...lifetimeDifferences(expect.lifetimes ?? [], report),
   ];
 }
 
@@ -27,6 +28,28 @@ function transferDifferences(expected: Expectation['transfer'], { transfer }: Re
   const why =
     transfer?.error ?? `${String(transfer?.bytesReceived ?? 0)} of ${String(transfer?.bytesSent ?? 0)} bytes came`;
   return got === expected ? [] : [`the transfer is ${got}, expected ${expected}: ${why}`];
+}
+
+function lifetimeDifferences(expected: NonNullable<Expectation['lifetimes']>, { run }: Report): string[] {
+  const ends = run.hosts.flatMap(({ role, interfaces }) => interfaces.map((on) => ({ role, ...on })));
+  return expected.flatMap(({ label, ms }) => {
+    const nats = ends
+      .filter((end) => end.label === label)
+      .flatMap(({ role, name, nat }) =>
+        Object.entries(nat).map(([family, { lifetime }]) => ({ of: `${role} ${name} ${family}`, lifetime })),
+      );
+    if (nats.length === 0) return [`the report has no NAT of ${label}`];
+    return nats.flatMap(({ of, lifetime }) => {
+      const holds = lifetime !== undefined && lifetime.leastMs <= ms && ms <= (lifetime.mostMs ?? Infinity);
+      return holds ? [] : [`${of}: its mappings live for ${spanOf(lifetime)}, expected ${String(ms / 1000)} s`];
+    });
+  });
+}
+
+function spanOf(lifetime: NatModel['lifetime']): string {
+  if (lifetime === undefined) return 'an unknown time';
+  const most = lifetime.mostMs === null ? '∞' : String(lifetime.mostMs / 1000);
+  return `${String(lifetime.leastMs / 1000)} to ${most} s`;
 }
 
 /** Every family of a wanted pair counts, but those of which the scenario expects something else by their id. */

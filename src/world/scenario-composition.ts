@@ -58,6 +58,7 @@ export function compose(
       arms: text.arms,
       ownArms: own.definitions,
       firstOnly: text['first-only'],
+      deep: text.deep,
       wanted: text.wanted,
       pin: { client: client.pin ?? true, server: server.pin ?? true },
       clockAheadMs: { client: client.clock ?? 0, server: server.clock ?? 0 },
@@ -291,7 +292,7 @@ function checkExpectation(
 }
 
 function expectationOf(
-  { either, paths = {}, carriers = {}, suspects = [], transfer, ...only }: ScenarioText['expect'],
+  { either, paths = {}, carriers = {}, suspects = [], transfer, lifetimes, ...only }: ScenarioText['expect'],
   wrong: Wrong,
 ): Expectation {
   const { state, exit, ...rest } = only;
@@ -312,5 +313,6 @@ function expectationOf(
     ),
     suspects,
     ...(transfer && { transfer }),
+    ...(lifetimes && { lifetimes: Object.entries(lifetimes).map(([label, ms]) => ({ label, ms })) }),
   };
 }

@@ -243,6 +243,7 @@ function expectationWith(arms: readonly string[]) {
     ),
     suspects: optional(listOf(label, MOST.paths)),
     transfer: optional(word(TRANSFER_ENDS)),
+    lifetimes: optional(z.record(label, quantity.duration)),
   });
 }
 
@@ -267,6 +268,7 @@ export function scenarioSchemaWith(ownArms: readonly string[]) {
     wanted: listOf(wanted, MOST.paths),
     prefer: prefer.prefault('cellular,tethered,wifi,ethernet'),
     'first-only': quantity.yesOrNo.prefault('no'),
+    deep: quantity.yesOrNo.prefault('no'),
     'own-arms': ownArmsSchema.prefault({}),
     arms: listOf(word(armNames), armNames.length)
       .transform((arms) => [...new Set([CONTROL_ARM, ...arms])])

@@ -57,6 +57,8 @@ export interface ScenarioRun {
   /** Those of them that are the file's own. */
   readonly ownArms: readonly ArmDefinition[];
   readonly firstOnly: boolean;
+  /** `--deep`: more rounds, and how long NATs keep their mappings. */
+  readonly deep: boolean;
   readonly wanted: readonly { readonly client: string; readonly server: string }[];
   readonly pin: Readonly<Record<HostName, boolean>>;
   /** How far each host's wall clock is ahead; behind where negative. */
@@ -114,6 +116,8 @@ export interface Expectation {
   /** Labels of which at least one blocks, where nobody can tell which. */
   readonly suspects: readonly string[];
   readonly transfer?: (typeof TRANSFER_ENDS)[number];
+  /** How long the NATs of a label keep a mapping in silence: the measured interval must hold it. */
+  readonly lifetimes?: readonly { readonly label: string; readonly ms: Ms }[];
 }
 
 export interface Outcome {

@@ -55,7 +55,7 @@ function planOf({ run, internet: { families = ['ipv4'] } }: Scenario): ClientPla
     policy: run.prefer,
     arms: run.arms,
     ownArms: run.ownArms,
-    deep: false,
+    deep: run.deep,
     firstOnly: run.firstOnly,
     wanted: run.wanted,
     pin: run.pin.client,

@@ -5,6 +5,17 @@ import type { Expectation } from '../../src/world/scenario.js';
 import { runVirtual } from '../../src/world/virtual-lab.js';
 import { scenario } from './scenario-files.js';
 
+type Host = Report['run']['hosts'][number];
+
+function withLifetime(host: Host): Host {
+  const lifetime = { leastMs: 110_000, mostMs: 120_000, n: 20 };
+  const interfaces = host.interfaces.map((on) => ({
+    ...on,
+    nat: Object.fromEntries(Object.entries(on.nat).map(([family, nat]) => [family, { ...nat, lifetime }])),
+  }));
+  return { ...host, interfaces };
+}
+
 describe('differences', () => {
   const { report } = runVirtual(scenario('ice-02'), { seed: 1, version: 'test' });
   const base = scenario('ice-02');
@@ -65,6 +76,18 @@ describe('differences', () => {
       expect.stringMatching(/^accused without being expected to: o2 is blocks-udp/),
       expect.stringMatching(/^accused without being expected to: telekom is blocks-udp/),
     ]);
+  });
+
+  it('how long a NAT keeps its mappings: not measured, or another time', () => {
+    expect(expecting({ lifetimes: [{ label: 'o2', ms: 120_000 }] })).toEqual([
+      'client wwan0 ipv4: its mappings live for an unknown time, expected 120 s',
+    ]);
+    expect(expecting({ lifetimes: [{ label: 'nobody', ms: 1 }] })).toEqual(['the report has no NAT of nobody']);
+    const run = { ...report.run, hosts: report.run.hosts.map(withLifetime) };
+    const lasting = (ms: number): string[] =>
+      differences({ ...base, expect: { ...base.expect, lifetimes: [{ label: 'o2', ms }] } }, { ...report, run });
+    expect(lasting(115_000)).toEqual([]);
+    expect(lasting(90_000)).toEqual(['client wwan0 ipv4: its mappings live for 110 to 120 s, expected 90 s']);
   });
 
   it('suspects: exactly those', () => {

@@ -24,6 +24,8 @@ interface Row {
   readonly fields?: readonly (readonly string[])[];
   /** Of the findings: about, within. */
   readonly measures?: Readonly<Record<string, readonly [number, number]>>;
+  /** In seconds, by label. */
+  readonly lifetimes?: Readonly<Record<string, number>>;
 }
 
 const MODEMS = 'wwan0 usb0';
@@ -176,6 +178,15 @@ const SERIES: Readonly<Record<string, Row>> = {
   'series-clear-hhg': { wanted: 'wlan0 wan0', outcomes: ['established 0'], carriers: { hhg: 'open' } },
 };
 
+/** Issue 4, 2: "mapping lifetime by bisection"; how long is nf_conntrack's 120 s (Linux, ip-sysctl). */
+const NATS: Readonly<Record<string, Row>> = {
+  'nat-lifetime': {
+    outcomes: ['established / – 0'],
+    carriers: { hhg: 'open', o2: 'open', hh2: 'open', telekom: 'open' },
+    lifetimes: { o2: 120, telekom: 120 },
+  },
+};
+
 /** Beside verdicts.md: the direct way as in control-symmetric, and a relay. */
 const RELAYS: Readonly<Record<string, Row>> = {
   'relay-only': { outcomes: ['failed / nat-incompatible 3'] },
@@ -210,7 +221,7 @@ function verdictsOf({ carriers }: Expectation): Record<string, string> {
 const isAccused = (verdict: string): boolean => /^(?:blocks|filters)-/.test(verdict);
 
 describe('the files say what verdicts.md does', () => {
-  const rows = { ...NOTES, ...CONTROLS, ...MATRIX, ...SERIES, ...RELAYS, ...TRANSFERS, ...FAULTS };
+  const rows = { ...NOTES, ...CONTROLS, ...MATRIX, ...SERIES, ...NATS, ...RELAYS, ...TRANSFERS, ...FAULTS };
 
   test('every row has its file, and every file its row', () => {
     expect(SCENARIO_NAMES).toEqual(Object.keys(rows).sort());
@@ -232,6 +243,8 @@ describe('the files say what verdicts.md does', () => {
       if (row.fields) expect(expected.outcomes[0]?.fields).toEqual(row.fields);
       const measures = Object.entries(row.measures ?? {}).map(([what, [about, within]]) => ({ what, about, within }));
       if (row.measures) expect(expected.outcomes[0]?.measures).toEqual(measures);
+      const lifetimes = Object.entries(row.lifetimes ?? {}).map(([label, seconds]) => ({ label, ms: seconds * 1000 }));
+      if (row.lifetimes) expect(expected.lifetimes).toEqual(lifetimes);
     });
   }
 

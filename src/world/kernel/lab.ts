@@ -159,12 +159,13 @@ class KernelLab {
   }
 
   #clientArguments(invite: string, families: readonly Family[]): string[] {
-    const { prefer, firstOnly, wanted, pin, ports, guessPorts, referencePorts } = this.#scenario.run;
+    const { prefer, firstOnly, deep, wanted, pin, ports, guessPorts, referencePorts } = this.#scenario.run;
     return [
       invite,
       '--json',
       ...['--record', RECORD_FILE, '--pin', pinWord(pin.client), '--prefer', prefer, '--arms', this.#armsArgument()],
       ...(firstOnly ? ['--first-only'] : []),
+      ...(deep ? ['--deep'] : []),
       ...wanted.flatMap(({ client, server }) => ['--wanted', `${client}↔${server}`]),
       ...families.flatMap((family) => ['--reference', referenceAt(family, 0)]),
       ...referencePorts.flatMap((port) => families.flatMap((family) => ['--reference', referenceAt(family, 0, port)])),
