@@ -140,6 +140,7 @@ const controlMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('credentials'), ufrag: iceText(4, 256), password: iceText(22, 256) }),
   z.object({ type: z.literal('candidate'), candidate }),
   z.object({ type: z.literal('candidates-end') }),
+  /** This end's sockets of a block; told again with those that are left, where addresses went away under it. */
   z.object({
     type: z.literal('sockets'),
     block,

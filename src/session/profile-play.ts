@@ -1,5 +1,4 @@
 import type { TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
 import { drain } from '../base/machine.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ControlMessage } from '../control/messages.js';
@@ -9,6 +8,7 @@ import type { PlayInput, PlayOutput, ProfileBase } from '../profile/types.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import type { PeerAddresses } from './limits.js';
 import { LocalAddresses } from './local-addresses.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 
 /** As the client's plan has it: what a profile's file says, whatever it extends merged in. */
 export interface ProfilePlan {
@@ -24,7 +24,7 @@ export function profileOfPlan({ fields }: ProfilePlan): Profile | null {
 export interface ProfilePlayOptions {
   readonly name: string;
   readonly profile: Profile;
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly references: readonly TransportAddress[];
   readonly peer: PeerAddresses;
   readonly sessionKey: Uint8Array;
@@ -82,12 +82,12 @@ export class ProfilePlay implements SocketOwner {
       otherwise: otherwise ?? null,
       unchangedAnswers: profile.up['unchanged-answers'],
     });
-    this.change(this.#options.interfaces);
+    this.change();
   }
 
   /** The addresses that this host has now. */
-  change(interfaces: readonly HostInterface[]): void {
-    const { opened, gone } = this.#addresses.change(interfaces);
+  change(): void {
+    const { opened, gone } = this.#addresses.change(this.#options.interfaces.all);
     for (const id of gone) {
       this.#host.close(id);
       this.#forget(id);
