@@ -79,6 +79,8 @@ export class Run {
   readonly #peer: PeerAddresses;
   readonly #arms: ArmRegistry;
   #egressAt: Ms = NEVER;
+  /** How many of the far end's addresses there were when routes were looked up last. */
+  #lookedUp = 0;
   /** Without sockets nothing is left to do but to tell the far end. */
   #stopped = false;
   #onlyNats = false;
@@ -86,7 +88,7 @@ export class Run {
 
   constructor(options: RunOptions) {
     const { host, plan, paths, pin, ports } = options;
-    const interfaces = new NearInterfaces(host, options.interfaces);
+    const interfaces = new NearInterfaces(host, options.interfaces, paths);
     this.#options = options;
     this.#host = host;
     this.#near = interfaces;
@@ -185,7 +187,7 @@ export class Run {
     this.profile?.begin();
   }
 
-  /** Addresses came or went. A run knows its interfaces from its beginning: what is plugged in later is for the next one. */
+  /** Addresses came or went, or an interface that was not there is. */
   interfacesChanged(now: readonly HostInterface[]): void {
     if (this.#stopped || this.#onlyNats || this.#closing || !this.#near.change(now)) return;
     this.connectivity.change();
@@ -209,12 +211,17 @@ export class Run {
   /** Takes what both roles understand; false for every other message. */
   message(message: ControlMessage): boolean {
     switch (message.type) {
+      case 'interface':
+        if (this.#options.paths.learn('far', message.interface) === 'refused')
+          this.#host.complain('interface.refused', { interface: message.interface.name });
+        return true;
       case 'credentials':
         this.connectivity.credentials(message);
         return true;
       case 'candidate':
         if (this.#peer.admitsCandidate(message.candidate.address)) {
           this.connectivity.candidate(message.candidate satisfies Candidate);
+          this.#looksUpLater();
         } else this.#host.complain('candidate.refused', message.candidate.address);
         return true;
       case 'candidates-end':
@@ -326,6 +333,12 @@ export class Run {
     this.#host.closeAll();
   }
 
+  /** Where the far end has an address that it had not when routes were looked up: with all that may come with it. */
+  #looksUpLater(): void {
+    if (this.#egressAt < NEVER || this.#peer.all.length <= this.#lookedUp) return;
+    this.#egressAt = this.#host.now + EGRESS_AFTER_MS;
+  }
+
   /** The far sockets that may be sent to. */
   #admitted(ends: readonly MatrixEnd[]): MatrixEnd[] {
     return ends.map((end) => {
@@ -345,6 +358,7 @@ export class Run {
   #checkEgress(phase: 'before' | 'after', then: () => void): void {
     const references = this.#options.plan.references.map(({ address }) => address);
     const destinations = [...new Set([...this.#peer.all, ...references])];
+    this.#lookedUp = this.#peer.all.length;
     const checks = this.#near.all.flatMap((on) =>
       firstAddresses(on).flatMap(({ family, address }) =>
         destinations
