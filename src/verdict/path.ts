@@ -17,7 +17,7 @@ import { missedWords, vainWords } from './ways.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
 
 /** Checks that the far end logged and left unanswered before it is called unresponsive: fewer may be the run's end. */
-const UNANSWERED_MIN = 3;
+export const UNANSWERED_MIN = 3;
 
 export interface PathVerdict {
   readonly state: PathState;
