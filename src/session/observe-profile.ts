@@ -1,7 +1,7 @@
 import type { Ms } from '../base/time.js';
 import type { PathObservation } from '../verdict/observation.js';
 import type { ProfileAgain, ProfileCadence, ProfilePath, ProfileReport } from '../verdict/profile.js';
-import { UNANSWERED_MIN } from '../verdict/path.js';
+import { UNANSWERED_MIN } from '../verdict/lost.js';
 import { ROLES, type Role } from '../verdict/words.js';
 import { pathId } from './record.js';
 import { FAR, type EventOf, type RecordIndex } from './record-index.js';

@@ -12,7 +12,7 @@ import type { PathEndReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { translatorOf } from './nat64.js';
-import { lapsesOf } from './observe-lapses.js';
+import { lapsesOf, unansweredIn } from './observe-lapses.js';
 import { profileOf } from './observe-profile.js';
 import { relayOf, relaysOf } from './observe-relays.js';
 import { transferOf } from './observe-transfer.js';
@@ -241,7 +241,7 @@ function pathOf(
     up,
     down,
     valid: best && valid[0] ? { at: valid[0].t, arm: best.arm } : null,
-    lapses: lapsesOf(index.all('lost').filter(ofPath), valid),
+    lapses: unansweredIn(index, packets, lapsesOf(index.all('lost').filter(ofPath), valid)),
     superseded: index.run?.firstOnly === true && !best && isChecked && index.all('selected').length > 0,
     selected,
     trials: trialsOf(index, packets),
