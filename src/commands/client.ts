@@ -119,7 +119,15 @@ export const clientCommand = defineCommand({
         guessPorts: options['guess-ports'],
       },
     );
-    const report = await runSession({ session, interfaces, port, writer, log, interruption });
+    const report = await runSession({
+      session,
+      interfaces,
+      joins: options.interface.length === 0,
+      port,
+      writer,
+      log,
+      interruption,
+    });
     interruption.release();
     if (!report && interruption.happened) return interruption.beforeTheRun();
     if (!report) throw session.failure ?? port.failure ?? peerGone();

@@ -170,7 +170,7 @@ async function ofServer(
       const port = await connected(invite);
       log.info({ server: port.peerAddress, policy }, 'connected');
       const session = new ClientSession(plan, { ...sessionOptions(log), references, checksOnly: true });
-      await runSession({ session, interfaces, port, writer: null, log, interruption });
+      await runSession({ session, interfaces, joins: false, port, writer: null, log, interruption });
       if (session.failure ?? port.failure) throw session.failure ?? port.failure ?? new Error('no failure');
       if (session.events.length > 0) reports.push(...judgePolicies(session.events, []));
     }

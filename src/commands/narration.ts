@@ -1,4 +1,5 @@
 import { scopeOf } from '../base/address.js';
+import type { HostInterface } from '../base/interface.js';
 import type { Ms } from '../base/time.js';
 import { CONTROL_ARM, PLAIN_ARM } from '../mutation/names.js';
 import { duration, familyName, icmpName } from '../report/words.js';
@@ -61,6 +62,9 @@ export class Narrator {
         return;
       case 'host':
         this.#meet(event);
+        return;
+      case 'interface':
+        if (event.added) this.#join(event.host, event.interface, event.added.label);
         return;
       case 'not-gathered':
         this.#ofEnd(
@@ -178,7 +182,18 @@ export class Narrator {
     else this.#say(`Beside it they send rounds of ${others}, with ${CONTROL_ARM} bytes as the control.`);
   }
 
-  #meet({ host, interfaces }: Event<'host'>): void {
+  #join(host: Role, name: string, label: string): void {
+    this.#say(`The ${host} has ${label === name ? name : `${label} (${name})`} from now on: its pairs are tried, too.`);
+    this.#meet({ host, interfaces: [{ name, label }] });
+  }
+
+  #meet({
+    host,
+    interfaces,
+  }: {
+    readonly host: Role;
+    readonly interfaces: readonly Pick<HostInterface, 'name' | 'label'>[];
+  }): void {
     for (const { name, label } of interfaces) this.#labels.set(`${host} ${name}`, label);
     const names = (role: Role): string[] =>
       [...this.#labels.keys()].filter((key) => key.startsWith(`${role} `)).map((key) => key.slice(role.length + 1));

@@ -5,6 +5,7 @@ import type { HostInterface } from '../base/interface.js';
 import { createIdentity } from '../net/certificate.js';
 import { Driver } from '../net/driver.js';
 import type { ControlPort } from '../net/control-port.js';
+import { selectInterfaces } from '../net/interfaces.js';
 import { withNat64 } from '../net/nat64.js';
 import { pinningHere } from '../net/pinning.js';
 import { backEnd } from '../net/quic/back-end.js';
@@ -54,6 +55,8 @@ export async function quicMeans(): Promise<QuicMeans> {
 export interface SessionRun {
   readonly session: Session;
   readonly interfaces: readonly HostInterface[];
+  /** Whether interfaces that are plugged in under way are of the run, too: not where the user named those that are. */
+  readonly joins: boolean;
   readonly port: ControlPort;
   /** Closed when the run is over. */
   readonly writer: RecordWriter | null;
@@ -77,6 +80,7 @@ export function openRecord(file: string | undefined, log: Logger): RecordWriter 
 export async function runSession({
   session,
   interfaces,
+  joins,
   port,
   writer,
   log,
@@ -86,6 +90,7 @@ export async function runSession({
   const driver = new Driver({
     machine: session,
     interfaces: await withNat64(interfaces),
+    ...(joins && { joins: (listed) => selectInterfaces(listed, []) }),
     sink: {
       event: (event: RecordEvent) => writer?.event(event),
       log: (level, name, fields) => {

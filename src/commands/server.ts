@@ -91,7 +91,15 @@ export const serverCommand = defineCommand({
           pin: options.pin === undefined ? null : options.pin === 'auto',
         });
         const interfaces = selectInterfaces(listInterfaces(), options.interface);
-        const report = await runSession({ session, interfaces, port, writer, log, interruption });
+        const report = await runSession({
+          session,
+          interfaces,
+          joins: options.interface.length === 0,
+          port,
+          writer,
+          log,
+          interruption,
+        });
         if (!report) log.warn('the client was gone before the run began');
         else printReport(report, options.json, io);
         if (port.failure) log.error({ code: port.failure.code, next: port.failure.nextStep }, port.failure.message);

@@ -137,9 +137,12 @@ const controlMessageSchema = z.discriminatedUnion('type', [
     /** A behaviour profile to play beside the run: whoever plays it reads its fields with `profileSchema`. */
     profile: z.object({ name, fields: z.record(name, z.unknown()) }).exactOptional(),
   }),
+  /** This end's interface has these addresses from now on: one of the greeting, or one that was not there then. */
+  z.object({ type: z.literal('interface'), interface: hostInterface }),
   z.object({ type: z.literal('credentials'), ufrag: iceText(4, 256), password: iceText(22, 256) }),
   z.object({ type: z.literal('candidate'), candidate }),
   z.object({ type: z.literal('candidates-end') }),
+  /** This end's sockets of a block; told again with those that are left, where addresses went away under it. */
   z.object({
     type: z.literal('sockets'),
     block,

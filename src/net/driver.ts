@@ -19,7 +19,7 @@ import { monotonicNow, wallClock } from './clock.js';
 import type { ControlPort } from './control-port.js';
 import { readCounters } from './counters.js';
 import { checkEgress } from './egress.js';
-import { watchInterfaces } from './interface-watch.js';
+import { type InterfaceWatchOptions, watchInterfaces } from './interface-watch.js';
 import { connectReferenceTcp } from './reference-tcp.js';
 import type { TcpRequest, TcpResult } from './reference-tcp.js';
 import { UdpSockets } from './sockets.js';
@@ -54,8 +54,8 @@ export interface Effects {
   readCounters(): Promise<CounterSnapshot | null>;
   checkEgress(checks: readonly EgressCheck[], pin: boolean): Promise<readonly EgressResult[]>;
   connectTcp(request: TcpRequest, signal: AbortSignal): Promise<TcpResult>;
-  /** Calls back when addresses of the run's interfaces come or go; gives how to end that. */
-  watch(interfaces: readonly HostInterface[], onChange: (now: readonly HostInterface[]) => void): () => void;
+  /** Calls back when addresses of the run's interfaces come or go, or when there is another; gives how to end that. */
+  watch(options: InterfaceWatchOptions): () => void;
 }
 
 export const REAL_EFFECTS: Effects = {
@@ -64,13 +64,15 @@ export const REAL_EFFECTS: Effects = {
   readCounters: () => readCounters(),
   checkEgress: (checks, pin) => checkEgress(checks, pin),
   connectTcp: (request, signal) => connectReferenceTcp(request, signal),
-  watch: (interfaces, onChange) => watchInterfaces({ interfaces, onChange }),
+  watch: watchInterfaces,
 };
 
 export interface DriverOptions {
   readonly machine: Machine<SessionInput, SessionOutput>;
   /** The interfaces of the run; addresses need not be known to the system (loopback stand-ins just bind). */
   readonly interfaces: readonly HostInterface[];
+  /** Which interfaces that are plugged in under way are of the run, too; none where left out. */
+  readonly joins?: InterfaceWatchOptions['joins'];
   readonly sink: Sink;
   readonly yardstick?: Yardstick;
   readonly effects?: Effects;
@@ -90,6 +92,7 @@ const LONGEST_TIMER_MS = 0x7fff_ffff;
 export class Driver {
   readonly #machine: Machine<SessionInput, SessionOutput>;
   readonly #interfaces: readonly HostInterface[];
+  readonly #joins: InterfaceWatchOptions['joins'];
   readonly #sink: Sink;
   readonly #yardstick: Yardstick | null;
   readonly #effects: Effects;
@@ -115,6 +118,7 @@ export class Driver {
   constructor(options: DriverOptions) {
     this.#machine = options.machine;
     this.#interfaces = options.interfaces;
+    this.#joins = options.joins;
     this.#sink = options.sink;
     this.#yardstick = options.yardstick ?? null;
     this.#effects = options.effects ?? REAL_EFFECTS;
@@ -139,8 +143,12 @@ export class Driver {
       this.#state = 'running';
       // `start` is the machine's first input: what came before it waits behind it.
       const startedAt = this.#effects.wallClock();
-      this.#unwatch = this.#effects.watch(this.#interfaces, (interfaces) => {
-        this.#take({ type: 'interfaces', interfaces });
+      this.#unwatch = this.#effects.watch({
+        interfaces: this.#interfaces,
+        ...(this.#joins && { joins: this.#joins }),
+        onChange: (interfaces) => {
+          this.#take({ type: 'interfaces', interfaces });
+        },
       });
       this.#pump({ type: 'start', startedAt, interfaces: this.#interfaces, counters });
     }

@@ -10,6 +10,8 @@ const LOOK_MS = 1000;
 export interface InterfaceWatchOptions {
   /** The interfaces of the run, as they are. */
   readonly interfaces: readonly HostInterface[];
+  /** Which of this machine's a run would take that began now: those that are plugged in are told of, too. None where left out. */
+  readonly joins?: (listed: readonly ListedInterface[]) => readonly HostInterface[];
   /** All of them, when an address came or went. */
   readonly onChange: (interfaces: readonly HostInterface[]) => void;
   /** Tests stand in. */
@@ -17,16 +19,18 @@ export interface InterfaceWatchOptions {
 }
 
 /**
- * Tells when an interface of a run gains or loses an address, or goes up or down (`ip monitor`, rtnetlink(7); where there
- * is no `ip`, by looking every second). Gives how to end it.
+ * Tells when an interface of a run gains or loses an address, or goes up or down, and when there is another (`ip monitor`,
+ * rtnetlink(7); where there is no `ip`, by looking every second). Gives how to end it.
  */
-export function watchInterfaces({ interfaces, onChange, list = listInterfaces }: InterfaceWatchOptions): () => void {
+export function watchInterfaces(options: InterfaceWatchOptions): () => void {
+  const { joins, onChange, list = listInterfaces } = options;
+  let { interfaces } = options;
   // What the system does not know as the run has it (addresses of a test, say) cannot be watched.
   const first = asTheyAre(interfaces, list());
   const watched = new Set(
     interfaces.filter((on, n) => same(on.addresses, first[n]?.addresses)).map(({ name }) => name),
   );
-  if (watched.size === 0) return () => undefined;
+  if (watched.size === 0 && !joins) return () => undefined;
   let known = interfaces;
   let settling: NodeJS.Timeout | null = null;
   const tell = (now: readonly HostInterface[]): void => {
@@ -35,7 +39,13 @@ export function watchInterfaces({ interfaces, onChange, list = listInterfaces }:
     onChange(now);
   };
   const listed = (): readonly HostInterface[] => {
-    const present = asTheyAre(interfaces, list());
+    const all = list();
+    for (const on of joins?.(all) ?? []) {
+      if (on.addresses.length === 0 || interfaces.some(({ name }) => name === on.name)) continue;
+      interfaces = [...interfaces, on];
+      watched.add(on.name);
+    }
+    const present = asTheyAre(interfaces, all);
     return interfaces.map((on, index) => (watched.has(on.name) ? (present[index] ?? on) : on));
   };
   const look = (): void => {

@@ -41,6 +41,8 @@ export const profileSchema = fields({
   interfaces: z.union([z.literal('all'), listOf(word(INTERFACE_KINDS), INTERFACE_KINDS.length)]),
   /** Which family is tried first. */
   families,
+  /** Whether all sockets of a call have one port, also those of an interface that comes back. */
+  sockets: optional(word(['one-port-per-call', 'any-port'])),
   /** Relay servers: several asked at once, the fastest answer is used. */
   relay: optional(
     fields({

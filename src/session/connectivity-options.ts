@@ -1,11 +1,11 @@
 import type { TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
 import type { Policy } from '../ice/policy.js';
 import type { Candidate, Credentials } from '../ice/types.js';
 import type { ArmName } from '../mutation/names.js';
 import type { ArmRegistry } from '../mutation/registry.js';
 import type { TurnServer } from '../turn/types.js';
 import type { OpenSocket } from './host.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 import type { PathNames } from './path-names.js';
 import type { DataWay } from './transfer/types.js';
 
@@ -20,7 +20,7 @@ export interface DataPaths {
 
 /** What a run gives its ICE agent. */
 export interface ConnectivityOptions {
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly paths: PathNames;
   readonly pin: boolean;
   /** Ports that sockets have beside any others: what a filter of ports may let through. */

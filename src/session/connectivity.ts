@@ -1,6 +1,5 @@
 import { sameAddress, type TransportAddress } from '../base/address.js';
 import { utf8Bytes } from '../base/bytes.js';
-import type { HostInterface } from '../base/interface.js';
 import { drain } from '../base/machine.js';
 import type { Ms } from '../base/time.js';
 import { IceAgent } from '../ice/agent.js';
@@ -88,12 +87,12 @@ export class Connectivity implements SocketOwner, LateSockets {
   }
 
   begin(): void {
-    this.change(this.#options.interfaces);
+    this.change();
   }
 
   /** The addresses that this host has now: sockets of those that are gone are closed, new ones are gathered on. */
-  change(interfaces: readonly HostInterface[]): void {
-    const { opened, gone } = this.#addresses.change(interfaces);
+  change(): void {
+    const { opened, gone } = this.#addresses.change(this.#options.interfaces.all);
     for (const id of gone) {
       const socket = this.#host.socket(id);
       this.#host.close(id);

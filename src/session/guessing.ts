@@ -9,13 +9,14 @@ import type { ArmRegistry } from '../mutation/registry.js';
 import { FIRST_PORT, type GuessPlan, portsToGuess } from '../verdict/port-guessing.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import { LIMITS, type PeerAddresses } from './limits.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 import { pathId } from './record.js';
 import { ReferenceLeg } from './reference-leg.js';
 import type { LateSockets, PathName } from './regather.js';
 
 export interface GuessingOptions {
   readonly sockets: LateSockets;
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly arms: ArmRegistry;
   readonly references: readonly TransportAddress[];
   readonly peer: PeerAddresses;
@@ -185,7 +186,7 @@ export class PortGuessing implements SocketOwner {
 
   #start(name: PathName, arm: ArmName, plan: GuessPlan): boolean {
     const path = pathId(name.client, name.server, name.family);
-    const on = this.#options.interfaces.find((one) => one.name === name[this.#host.role]);
+    const on = this.#options.interfaces.all.find((one) => one.name === name[this.#host.role]);
     const address = on?.addresses.find(({ family }) => family === name.family)?.address;
     const fits = plan.sockets <= LIMITS.guessSockets && plan.guesses <= LIMITS.guesses;
     if (!this.#options.allowed || !on || address === undefined || !fits) return false;

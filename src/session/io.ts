@@ -67,7 +67,7 @@ export type SessionInput =
       readonly interfaces: readonly HostInterface[];
       readonly counters: CounterSnapshot | null;
     }
-  /** The interfaces of the run as they are from now on: addresses came or went. */
+  /** The interfaces of the run as they are from now on: addresses came or went, or one is there that was not. */
   | { readonly type: 'interfaces'; readonly interfaces: readonly HostInterface[] }
   | { readonly type: 'opened'; readonly socket: SocketId; readonly local: TransportAddress; readonly pinned: boolean }
   /** A socket could not be opened, or died: `code` as the kernel names it. */

@@ -11,17 +11,18 @@ export class LocalAddresses {
   readonly #owner: SocketOwner;
   readonly #ports: readonly number[];
   readonly #pin: boolean;
-  /** By interface and address, the sockets that were opened there. */
-  readonly #sockets = new Map<string, SocketId[]>();
+  /** By interface and address: the sockets that were opened there, and how one more is. */
+  readonly #sockets = new Map<string, { ids: readonly SocketId[]; readonly open: (port: number) => SocketId }>();
 
   constructor(
     host: Host,
     owner: SocketOwner,
-    { ports, pin }: { readonly ports: readonly number[]; readonly pin: boolean },
+    /** `port`: of the socket that each address has in any case; any, where left out. */
+    { port = 0, ports, pin }: { readonly port?: number; readonly ports: readonly number[]; readonly pin: boolean },
   ) {
     this.#host = host;
     this.#owner = owner;
-    this.#ports = ports;
+    this.#ports = [port, ...ports];
     this.#pin = pin;
   }
 
@@ -32,7 +33,7 @@ export class LocalAddresses {
   } {
     const present = new Set(interfaces.flatMap((on) => on.addresses.map(({ address }) => keyOf(on, address))));
     const gone: SocketId[] = [];
-    for (const [key, ids] of this.#sockets) {
+    for (const [key, { ids }] of this.#sockets) {
       if (present.has(key)) continue;
       this.#sockets.delete(key);
       gone.push(...ids);
@@ -41,14 +42,22 @@ export class LocalAddresses {
     for (const on of interfaces) {
       for (const { family, address } of on.addresses) {
         if (this.#sockets.has(keyOf(on, address))) continue;
-        const ids = [0, ...this.#ports].map((port) =>
-          this.#host.open(this.#owner, on, { family, address, port }, this.#pin),
-        );
-        this.#sockets.set(keyOf(on, address), ids);
+        const open = (port: number): SocketId => this.#host.open(this.#owner, on, { family, address, port }, this.#pin);
+        const ids = this.#ports.map(open);
+        this.#sockets.set(keyOf(on, address), { ids, open });
         opened.push(...ids);
       }
     }
     return { opened, gone };
+  }
+
+  /** A socket at any port in place of one whose port somebody else has there. */
+  instead(id: SocketId): SocketId | null {
+    const there = [...this.#sockets.values()].find(({ ids }) => ids.includes(id));
+    if (!there) return null;
+    const other = there.open(0);
+    there.ids = there.ids.map((one) => (one === id ? other : one));
+    return other;
   }
 }
 

@@ -1,52 +1,18 @@
-import type { Family, TransportAddress } from '../base/address.js';
+import type { TransportAddress } from '../base/address.js';
 import { sameAddress } from '../base/address.js';
 import type { HostInterface } from '../base/interface.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import { CONTROL_ARM, type ArmName } from '../mutation/names.js';
 import { buildArmPacket, recogniseAltered } from '../mutation/arm-packet.js';
 import { recogniseProbe } from '../mutation/probe.js';
-import type { ArmRegistry } from '../mutation/registry.js';
 import { LIMITS } from './limits.js';
+import { type Block, keyOf, type Slot, weightOf } from './matrix-block.js';
 import { type MatrixDesign, MATRIX_DESIGN, planBlock, type Planned } from './matrix-design.js';
-import { REFERENCE_BYTES } from '../mutation/reference.js';
+import type { MatrixEnd, MatrixOptions } from './matrix-options.js';
 import { noteAltered } from './altered.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
-import type { PathNames } from './path-names.js';
+import { firstAddresses } from './near-interfaces.js';
 import { ReferenceLeg } from './reference-leg.js';
-
-/** One socket of a block as the far end is told of it. */
-export interface MatrixEnd {
-  readonly interface: string;
-  readonly family: Family;
-  readonly arm: ArmName;
-  /** Where it can be reached: its own address, and its reflexive one where that differs. */
-  readonly addresses: readonly TransportAddress[];
-}
-
-export interface MatrixOptions {
-  readonly interfaces: readonly HostInterface[];
-  readonly paths: PathNames;
-  readonly arms: readonly ArmName[];
-  /** Where those are known by name. */
-  readonly registry: ArmRegistry;
-  readonly references: readonly TransportAddress[];
-  readonly sessionKey: Uint8Array;
-  readonly pin: boolean;
-  readonly design?: MatrixDesign;
-  /** Other ports of the reference host that an interface may ask by now. */
-  readonly ports: (on: HostInterface, family: Family) => readonly number[];
-  /** The sockets of a block are open and know their reflexive addresses: tell the far end. */
-  readonly ready: (block: number, ends: readonly MatrixEnd[]) => void;
-  /** The rounds of a block begin. */
-  readonly started: () => void;
-  /** The rounds of a block are over, late packets included. */
-  readonly done: (block: number) => void;
-}
-
-/** A packet counts once in what bounds a round, a long one as so many. */
-function weightOf(lengthBytes = REFERENCE_BYTES): number {
-  return Math.max(1, Math.ceil(lengthBytes / REFERENCE_BYTES));
-}
 
 /**
  * How long a block's sockets may look for their reflexive addresses. Those of later blocks do so while the rounds before
@@ -56,27 +22,6 @@ const GATHER_MS: Ms = 1500;
 const GATHER_LATER_MS: Ms = 2500;
 /** How long after the last round packets still count. */
 const LATE_MS: Ms = 800;
-
-interface Slot {
-  readonly interface: HostInterface;
-  readonly family: Family;
-  readonly arm: ArmName;
-  socket: OpenSocket | null;
-  failed: boolean;
-  readonly leg: ReferenceLeg | null;
-}
-
-interface Block {
-  readonly number: number;
-  readonly slots: Slot[];
-  remote: readonly MatrixEnd[] | null;
-  announced: boolean;
-  gatherUntil: Ms;
-  /** The planned sends of all rounds, soonest first, and how many of them are done. */
-  readonly plan: { readonly at: Ms; readonly send: () => void }[];
-  sent: number;
-  endsAt: Ms;
-}
 
 /**
  * The arm matrix of one host (design.md, "Probing"): every arm once a round in random order, interleaved with the
@@ -109,6 +54,7 @@ export class Matrix implements SocketOwner {
       number,
       slots: [],
       remote: null,
+      left: null,
       announced: false,
       gatherUntil: this.#host.now + (number === 0 ? GATHER_MS : GATHER_LATER_MS),
       plan: [],
@@ -116,19 +62,35 @@ export class Matrix implements SocketOwner {
       endsAt: NEVER,
     };
     this.#blocks.set(number, block);
-    for (const on of this.#options.interfaces) {
-      for (const family of ['ipv4', 'ipv6'] as const) {
-        const address = on.addresses.find((candidate) => candidate.family === family);
-        if (!address) continue;
-        this.#openSlots(block, on, { family, address: address.address, port: 0 });
-      }
-    }
+    this.#openMissing(block);
   }
 
-  /** What the far end said of its sockets of a block. */
+  /**
+   * Addresses came or went. A block that the far end may be sending in goes on without the sockets of those that are gone,
+   * and without new ones: from them the reference is asked no more, so that no round in which the far end still sent to
+   * them counts as one that nothing but the way could silence. Other blocks have sockets on what is there now.
+   */
+  change(): void {
+    for (const block of this.#blocks.values()) {
+      const before = block.slots.length;
+      this.#dropGone(block);
+      const dropped = before - block.slots.length;
+      const isUnderWay = block.announced && (this.#host.role === 'server' || block.endsAt < NEVER);
+      if (!isUnderWay && this.#openMissing(block) + dropped > 0) {
+        block.announced = false;
+        block.gatherUntil = Math.max(block.gatherUntil, this.#host.now + GATHER_MS);
+      } else if (isUnderWay && dropped > 0) this.#options.ready(block.number, this.#endsOf(block));
+    }
+    this.#announceReady();
+  }
+
+  /** What the far end said of its sockets of a block: again, where some of them are gone. */
   remote(number: number, ends: readonly MatrixEnd[]): void {
     const block = this.#blocks.get(number);
-    if (block) block.remote = ends;
+    if (!block) return;
+    block.remote = ends;
+    if (block.endsAt < NEVER)
+      block.left = new Set(ends.flatMap((end) => end.addresses.map((address) => keyOf(end, address))));
   }
 
   /** Whether both ends of a block are known, so that its rounds may begin. */
@@ -251,13 +213,40 @@ export class Matrix implements SocketOwner {
     return true;
   }
 
+  /** Gives how many sockets' slots are new. */
+  #openMissing(block: Block): number {
+    const before = block.slots.length;
+    for (const on of this.#options.interfaces.all) {
+      for (const { family, address } of firstAddresses(on)) {
+        if (block.slots.some((slot) => slot.interface.name === on.name && slot.family === family)) continue;
+        this.#openSlots(block, on, { family, address, port: 0 });
+      }
+    }
+    return block.slots.length - before;
+  }
+
+  #dropGone(block: Block): void {
+    const all = this.#options.interfaces.all.flatMap((on) => firstAddresses(on).map((own) => ({ on, own })));
+    const isThere = (slot: Slot): boolean =>
+      all.some(({ on, own }) => on.name === slot.interface.name && own.address === slot.address);
+    const gone = block.slots.filter((slot) => !isThere(slot));
+    for (const [id, [slot]] of [...this.#bySocket]) {
+      if (!slot || !gone.includes(slot)) continue;
+      this.#bySocket.delete(id);
+      this.#host.close(id);
+    }
+    for (const slot of gone) slot.socket = null;
+    block.slots = block.slots.filter((slot) => !gone.includes(slot));
+  }
+
   #openSlots(block: Block, on: HostInterface, address: TransportAddress): void {
     const { arms, registry, references, pin } = this.#options;
     const reference = references.find((candidate) => candidate.family === address.family);
     let id: string | null = null;
     for (const arm of arms) {
       const leg = reference ? new ReferenceLeg(this.#host, reference, arm, registry) : null;
-      const slot: Slot = { interface: on, family: address.family, arm, socket: null, failed: false, leg };
+      const own = { family: address.family, address: address.address };
+      const slot: Slot = { interface: on, ...own, arm, socket: null, failed: false, leg };
       if (id === null || this.#design.sockets === 'per-arm') id = this.#host.open(this, on, address, pin);
       block.slots.push(slot);
       this.#bySocket.set(id, [...(this.#bySocket.get(id) ?? []), slot]);
@@ -290,15 +279,21 @@ export class Matrix implements SocketOwner {
     const settled = slots.every((slot) => slot.failed || (slot.socket && (!slot.leg || slot.leg.mapped)));
     if (!settled && this.#host.now < block.gatherUntil) return;
     block.announced = true;
-    const ends = slots.flatMap((slot): MatrixEnd[] => {
+    for (const slot of slots) {
+      const mapped = slot.leg?.best;
+      if (slot.socket && mapped && !sameAddress(mapped, slot.socket.local)) this.#candidate(slot, 'srflx', mapped);
+    }
+    this.#options.ready(block.number, this.#endsOf(block));
+  }
+
+  #endsOf({ slots }: Block): MatrixEnd[] {
+    return slots.flatMap((slot): MatrixEnd[] => {
       if (!slot.socket) return [];
       const { local } = slot.socket;
       const mapped = slot.leg?.best ?? null;
       const addresses = mapped && !sameAddress(mapped, local) ? [local, mapped] : [local];
-      if (addresses.length > 1 && mapped) this.#candidate(slot, 'srflx', mapped);
       return [{ interface: slot.interface.name, family: slot.family, arm: slot.arm, addresses }];
     });
-    this.#options.ready(block.number, ends);
   }
 
   #sendsOf(block: Block, round: number): Planned[] {
@@ -306,15 +301,15 @@ export class Matrix implements SocketOwner {
     const perAddress = new Map<string, number>();
     let weights = 0;
     for (const slot of block.slots) {
-      const { socket, leg, arm } = slot;
-      if (!socket) continue;
+      const { leg, arm } = slot;
+      if (!slot.socket) continue;
       const weight = weightOf(this.#options.registry.find(arm)?.lengthBytes);
       if (leg?.asks === true) {
         weights += weight;
         sends.push({
           arm,
           send: () => {
-            leg.ask(socket, round);
+            if (slot.socket) leg.ask(slot.socket, round);
           },
         });
       }
@@ -340,7 +335,8 @@ export class Matrix implements SocketOwner {
           sends.push({
             arm,
             send: () => {
-              this.#probe(slot, socket, end.interface, to, round);
+              const isThere = block.left?.has(keyOf(end, to)) !== false;
+              if (isThere && slot.socket) this.#probe(slot, slot.socket, end.interface, to, round);
             },
           });
         }

@@ -105,6 +105,13 @@ export class NatMeasurement implements SocketOwner {
     if (this.#reference) this.#run(natModelProbe(this.#reference, CONTACT_ARMS, this.#notes, this.#more));
   }
 
+  /** The address is gone: nothing more comes of it, and nobody waits for it. */
+  stop(): void {
+    this.#probe = null;
+    this.done = true;
+    for (const id of this.#sockets.values()) this.#host.close(id);
+  }
+
   measures(on: string, family: Family): boolean {
     return this.#on.name === on && this.#local.family === family;
   }

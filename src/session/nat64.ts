@@ -28,9 +28,9 @@ export function withPrefix(on: HostInterface): HostInterface {
   return { ...plain, nat64: nat64 ?? { prefix: WELL_KNOWN_PREFIX, source: 'well-known' } };
 }
 
-/** The interfaces with an IPv4 address of their own each, where there is a prefix. */
-export function translated(interfaces: readonly HostInterface[]): HostInterface[] {
-  let next = 0;
+/** The interfaces with an IPv4 address of their own each, where there is a prefix; `lent`: how many others have one. */
+export function translated(interfaces: readonly HostInterface[], lent = 0): HostInterface[] {
+  let next = lent;
   return interfaces.map((on) => {
     if (!on.nat64 || has(on, 'ipv4')) return on;
     next += 1;

@@ -1,6 +1,7 @@
 import type { Ms } from '../base/time.js';
 import type { PathObservation } from '../verdict/observation.js';
-import type { ProfileCadence, ProfilePath, ProfileReport } from '../verdict/profile.js';
+import type { ProfileAgain, ProfileCadence, ProfilePath, ProfileReport } from '../verdict/profile.js';
+import { UNANSWERED_MIN } from '../verdict/lost.js';
 import { ROLES, type Role } from '../verdict/words.js';
 import { pathId } from './record.js';
 import { FAR, type EventOf, type RecordIndex } from './record-index.js';
@@ -32,6 +33,7 @@ export function profileOf(index: RecordIndex, paths: readonly PathObservation[])
     trains: play.cadences('train', 'train-answered'),
     used,
     gaps: gapsOf(used),
+    again: ROLES.flatMap((host) => play.again(host) ?? []),
   };
   return { ...report, says: sentencesOf(report, plan, play, paths) };
 }
@@ -71,18 +73,23 @@ class Play {
   }
 
   /** An interface came back, and its end probed once more: what that found. */
-  again(host: Role): string | null {
+  again(host: Role): ProfileAgain | null {
     const back = this.of('interface-up', host).at(-1);
     if (!back) return null;
-    const probes = this.of('probe', host).filter(({ t }) => t >= back.t);
-    const found = this.of('found', host).some(({ t }) => t >= back.t);
-    const heard = this.of('heard', FAR[host]).filter((event) => this.since(event) >= this.since(back));
-    const came =
-      heard.length === 0 ? 'none of them came to the far end' : `${String(heard.length)} came to the far end`;
-    const what = found ? 'and found a direct path again' : `in vain: ${came}`;
-    const on = back.interface ?? '';
-    if (probes.length === 0) return `when ${on} was back, the ${host} did not probe`;
-    return `when ${on} was back, the ${host} sent ${String(probes.length)} probes, ${what}`;
+    const atMs = this.since(back);
+    const since = (what: PlayEvent['what'], at: Role): number =>
+      this.of(what, at).filter((event) => this.since(event) >= atMs).length;
+    const probes = since('probe', host);
+    // A keepalive is a probe on the wire, and none of the search; one that was under way then is counted at one end alone.
+    const kept = since('keepalive', host);
+    const ofProbes = (count: number): number => Math.min(probes, Math.max(0, count - kept));
+    const heard = ofProbes(since('heard', FAR[host]));
+    const answers = since('answer', FAR[host]);
+    const answered = ofProbes(answers);
+    const isUnanswered = heard >= UNANSWERED_MIN && answers === 0;
+    const missed = probes === 0 ? 'unprobed' : isUnanswered ? 'unresponsive' : 'inconclusive';
+    const state = since('found', host) > 0 ? 'established' : missed;
+    return { host, interface: back.interface ?? '', atMs, probes, heard, answered, state };
   }
 
   used(): ProfileReport['used'] {
@@ -159,11 +166,12 @@ function gapsOf(used: ProfileReport['used']): ProfileReport['gaps'] {
 }
 
 function sentencesOf(
-  { name, found, path, firstPathMs, relayMs, gaveUpAfterMs, paths, used, gaps, standIns }: Omit<ProfileReport, 'says'>,
+  report: Omit<ProfileReport, 'says'>,
   { relays, otherwise, unchangedAnswers }: EventOf<'profile-plan'>,
   play: Play,
   own: readonly PathObservation[],
 ): string[] {
+  const { name, found, path, firstPathMs, relayMs, gaveUpAfterMs, paths, used, gaps, again, standIns } = report;
   if (!play.hasBegun) return [`${name} was not played: the two ends were not ready for it together`];
   const probes = paths.reduce((sum, one) => sum + one.probes.client + one.probes.server, 0);
   const stays = relayMs === null ? '' : '; it stays on the relay';
@@ -177,7 +185,6 @@ function sentencesOf(
       return `${times} over ${one.path} came to the ${FAR[host]} and were not answered${why}`;
     }),
   );
-  const again = ROLES.flatMap((host) => play.again(host) ?? []);
   const valid = play.ownPaths(own).map(({ path: id, atMs }) => `${id} after ${text(atMs)}`);
   return [
     found && path !== null && firstPathMs !== null
@@ -196,7 +203,7 @@ function sentencesOf(
       const length = untilMs === null ? 'to the end' : `for ${text(untilMs - fromMs)}`;
       return `the ${host} had nothing to send over ${length}, ${text(fromMs)} after the call began${then}`;
     }),
-    ...again,
+    ...again.map(againText),
     ...unanswered,
     ...(used.some(({ on }) => on === 'nothing')
       ? last.map(
@@ -207,6 +214,16 @@ function sentencesOf(
     ...(found || otherwise === null ? [] : [`what it does then is not played: ${otherwise}`]),
     valid.length > 0 ? `icepath's own checks: ${valid.join(', ')}` : "icepath's own checks found no path",
   ];
+}
+
+function againText({ host, interface: on, probes, heard, answered, state }: ProfileAgain): string {
+  if (state === 'unprobed') return `when ${on} was back, the ${host} did not probe`;
+  const came = heard === 0 ? 'none of them came to the far end' : `${String(heard)} came to the far end`;
+  const unanswered =
+    state === 'unresponsive' ? ', which answered none: unresponsive' : `, which answered ${String(answered)}`;
+  const what =
+    state === 'established' ? 'and found a direct path again' : `in vain: ${came}${heard === 0 ? '' : unanswered}`;
+  return `when ${on} was back, the ${host} sent ${String(probes)} probes, ${what}`;
 }
 
 function medianGap(times: readonly Ms[]): Ms | null {

@@ -12,7 +12,7 @@ import type { PathEndReport } from '../verdict/report.js';
 import type { EgressVerdict, Role } from '../verdict/words.js';
 import { HEADER_MUTATIONS } from '../../probes/header-mutations.js';
 import { translatorOf } from './nat64.js';
-import { lapsesOf } from './observe-lapses.js';
+import { lapsesOf, unansweredIn } from './observe-lapses.js';
 import { profileOf } from './observe-profile.js';
 import { relayOf, relaysOf } from './observe-relays.js';
 import { transferOf } from './observe-transfer.js';
@@ -102,17 +102,18 @@ function endOf(index: RecordIndex, host: Role, on: HostInterface, family: Family
   // verdicts.md, `udp-blocked`: TCP "in the same rounds". Where there were none, any try tells of the reference.
   const from = rounds.length > 0 ? Math.min(...rounds) - HEADER_MUTATIONS.intervalMs : 0;
   const tcp = index.all('tcp').filter((event) => here(event) && event.t - event.afterMs >= from);
-  const notGathered = index.all('not-gathered').find(here);
+  const hasAddress = on.addresses.some((address) => address.family === family);
+  // One that had no address when the run began may have got one since.
+  const notGathered = index
+    .all('not-gathered')
+    .find((event) => here(event) && !(hasAddress && event.reason === 'no-address'));
   return {
     host,
     interface: on.name,
     kind: on.kind,
     label: on.label,
     family,
-    notGathered:
-      on.nat64 || on.addresses.some((address) => address.family === family)
-        ? (notGathered?.reason ?? null)
-        : 'no-address',
+    notGathered: on.nat64 || hasAddress ? (notGathered?.reason ?? null) : 'no-address',
     nat: index.all('nat').findLast(here)?.model ?? null,
     reference: {
       control: arms.find(({ arm }) => arm === 'random')?.rounds ?? [],
@@ -198,7 +199,7 @@ function isWanted(index: RecordIndex, run: EventOf<'run'>, left: HostInterface, 
   if (run.wanted) return run.wanted.some(({ client, server }) => names(client, left) && names(server, right));
   const wired = (on: HostInterface): boolean => on.kind === 'ethernet';
   // Where every path has an Ethernet end (two desktops), all of them are what the user came for.
-  const onlyWired = [...index.hosts.values()].some(({ interfaces }) => interfaces.every(wired));
+  const onlyWired = [...index.began.values()].some(({ interfaces }) => interfaces.every(wired));
   return onlyWired || (!wired(left) && !wired(right));
 }
 
@@ -240,7 +241,7 @@ function pathOf(
     up,
     down,
     valid: best && valid[0] ? { at: valid[0].t, arm: best.arm } : null,
-    lapses: lapsesOf(index.all('lost').filter(ofPath), valid),
+    lapses: unansweredIn(index, packets, lapsesOf(index.all('lost').filter(ofPath), valid)),
     superseded: index.run?.firstOnly === true && !best && isChecked && index.all('selected').length > 0,
     selected,
     trials: trialsOf(index, packets),

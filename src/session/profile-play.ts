@@ -1,6 +1,6 @@
 import type { TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
 import { drain } from '../base/machine.js';
+import { integerBetween } from '../base/random.js';
 import { earliest, NEVER, type Ms } from '../base/time.js';
 import type { ControlMessage } from '../control/messages.js';
 import { ProfilePlayer } from '../profile/player.js';
@@ -9,6 +9,7 @@ import type { PlayInput, PlayOutput, ProfileBase } from '../profile/types.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import type { PeerAddresses } from './limits.js';
 import { LocalAddresses } from './local-addresses.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 
 /** As the client's plan has it: what a profile's file says, whatever it extends merged in. */
 export interface ProfilePlan {
@@ -24,7 +25,7 @@ export function profileOfPlan({ fields }: ProfilePlan): Profile | null {
 export interface ProfilePlayOptions {
   readonly name: string;
   readonly profile: Profile;
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly references: readonly TransportAddress[];
   readonly peer: PeerAddresses;
   readonly sessionKey: Uint8Array;
@@ -34,6 +35,8 @@ export interface ProfilePlayOptions {
 /** So long is played, whatever is found: the first keepalives belong to a schedule. And no longer, where nothing is. */
 const LEAST_MS: Ms = 20_000;
 const MOST_MS: Ms = 45_000;
+/** RFC 6335 §6. */
+const DYNAMIC_PORTS = [49_152, 65_535] as const;
 /** How long sockets may look for their reflexive addresses before the call begins. */
 const PREPARE_MS: Ms = 1500;
 /** A far end that is not ready by then does not play. */
@@ -60,7 +63,9 @@ export class ProfilePlay implements SocketOwner {
     this.#host = host;
     this.#options = options;
     this.#until = host.now + PATIENCE_MS;
-    this.#addresses = new LocalAddresses(host, this, { ports: [], pin: options.pin });
+    const [least, most] = DYNAMIC_PORTS;
+    const port = options.profile.sockets === 'one-port-per-call' ? integerBetween(host.random, least, most) : 0;
+    this.#addresses = new LocalAddresses(host, this, { port, ports: [], pin: options.pin });
     this.#player = new ProfilePlayer({
       profile: options.profile,
       role: host.role === 'client' ? 'caller' : 'callee',
@@ -82,12 +87,12 @@ export class ProfilePlay implements SocketOwner {
       otherwise: otherwise ?? null,
       unchangedAnswers: profile.up['unchanged-answers'],
     });
-    this.change(this.#options.interfaces);
+    this.change();
   }
 
   /** The addresses that this host has now. */
-  change(interfaces: readonly HostInterface[]): void {
-    const { opened, gone } = this.#addresses.change(interfaces);
+  change(): void {
+    const { opened, gone } = this.#addresses.change(this.#options.interfaces.all);
     for (const id of gone) {
       this.#host.close(id);
       this.#forget(id);
@@ -139,6 +144,8 @@ export class ProfilePlay implements SocketOwner {
   failed(id: string, code: string, message: string): void {
     this.#host.log('warn', 'profile.socket-failed', { socket: id, code, message });
     this.#forget(id);
+    const other = code === 'EADDRINUSE' ? this.#addresses.instead(id) : null;
+    if (other !== null) this.#opening.add(other);
     this.#bases();
   }
 

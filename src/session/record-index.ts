@@ -1,6 +1,6 @@
 import type { Family } from '../base/address.js';
 import type { Role } from '../verdict/words.js';
-import { pathId, type RecordEvent } from './record.js';
+import { INTERFACES_MAX, LATE_INTERFACES_MAX, pathId, type RecordEvent } from './record.js';
 
 export type EventOf<Type extends RecordEvent['type']> = Extract<RecordEvent, { type: Type }>;
 
@@ -14,7 +14,10 @@ type Sends = Map<string, EventOf<'sent'>[]>;
 /** The record sorted into what is looked up, event by event: those of both ends, in any order. */
 export class RecordIndex {
   run: EventOf<'run'> | null = null;
+  /** With all interfaces and addresses that they have had. */
   readonly hosts = new Map<Role, EventOf<'host'>>();
+  /** As they were when the run began. */
+  readonly began = new Map<Role, EventOf<'host'>>();
   readonly #byType = new Map<RecordEvent['type'], RecordEvent[]>();
   /** Packets that arrived at a host, by id → the interface that they came by. */
   readonly #arrivals: Readonly<Record<Role, Record<Leg, Record<PurposeClass, Map<string, string>>>>> = {
@@ -91,7 +94,14 @@ export class RecordIndex {
         break;
       case 'host':
         this.hosts.set(event.host, event);
+        this.began.set(event.host, event);
         break;
+      case 'interface': {
+        const host = this.hosts.get(event.host);
+        const most = (this.began.get(event.host)?.interfaces.length ?? 0) + LATE_INTERFACES_MAX;
+        if (host) this.hosts.set(event.host, { ...host, interfaces: withChange(host.interfaces, event, most) });
+        break;
+      }
       case 'received':
         this.#arrivals[event.host][event.leg][purposeClass(event.purpose)].set(event.id, event.interface);
         break;
@@ -133,6 +143,24 @@ export class RecordIndex {
     }
     return placed;
   }
+}
+
+/** An interface has what it had, and what it has now: a path of a family that it had once is one of the run. */
+function withChange(
+  all: EventOf<'host'>['interfaces'],
+  { interface: name, addresses, added }: EventOf<'interface'>,
+  most: number,
+): EventOf<'host'>['interfaces'] {
+  const known = all.find((on) => on.name === name);
+  if (!known) return added && all.length < most ? [...all, { name, ...added, addresses }] : all;
+  const isNew = (one: (typeof addresses)[number]): boolean =>
+    !known.addresses.some(({ address }) => address === one.address);
+  const on = {
+    ...known,
+    ...(added?.nat64 && known.addresses.length === 0 && { nat64: added.nat64 }),
+    addresses: [...known.addresses, ...addresses.filter(isNew)].slice(0, INTERFACES_MAX),
+  };
+  return all.map((one) => (one === known ? on : one));
 }
 
 function pathKey(sent: EventOf<'sent'>, towards: string): string {

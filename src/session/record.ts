@@ -29,7 +29,9 @@ const common = { t: z.number(), host: role };
 const count = z.number().int().nonnegative();
 
 /** More than a host has: what is judged grows with the product of both ends' interfaces. */
-const INTERFACES_MAX = 64;
+export const INTERFACES_MAX = 64;
+/** Those of a host that were not there when the run began. */
+export const LATE_INTERFACES_MAX = 16;
 
 const interfaceAddresses = z
   .array(z.object({ family, address: z.string(), prefixLength: z.number().int() }))
@@ -162,12 +164,13 @@ export const recordEventSchema = z.discriminatedUnion('type', [
     /** The far end's wall clock less this host's when its greeting arrived; not in older records. */
     farClockAheadMs: z.number().min(Number.MIN_SAFE_INTEGER).max(Number.MAX_SAFE_INTEGER).exactOptional(),
   }),
-  /** What an interface has from now on: its addresses came or went during the run. */
+  /** What an interface has from now on: its addresses came or went; `added`: it was not there when the run began. */
   z.object({
     ...common,
     type: z.literal('interface'),
     interface: shortText,
     addresses: interfaceAddresses,
+    added: hostInterface.omit({ name: true, addresses: true }).exactOptional(),
   }),
   /** An interface and family that has no usable socket, and why. */
   z.object({

@@ -1,28 +1,23 @@
 import type { TransportAddress } from '../base/address.js';
-import type { HostInterface } from '../base/interface.js';
 import type { Ms } from '../base/time.js';
 import type { Host } from './host.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 
 const TIMEOUT_MS: Ms = 3000;
 
 /** Whether TCP to the reference works from each interface: what tells "no UDP at all" from "no network" (verdicts.md, `udp-blocked`). */
 export class ReferenceTcp {
   readonly #host: Host;
-  readonly #legs: readonly { readonly interface: string; readonly from: string; readonly to: TransportAddress }[];
+  readonly #interfaces: PresentInterfaces;
+  readonly #references: readonly TransportAddress[];
   readonly #pin: boolean;
   #waiting = 0;
 
-  constructor(host: Host, interfaces: readonly HostInterface[], references: readonly TransportAddress[], pin: boolean) {
+  constructor(host: Host, interfaces: PresentInterfaces, references: readonly TransportAddress[], pin: boolean) {
     this.#host = host;
     this.#pin = pin;
-    this.#legs = (['ipv4', 'ipv6'] as const).flatMap((family) => {
-      const to = references.find((reference) => reference.family === family);
-      if (!to) return [];
-      return interfaces.flatMap((on) => {
-        const from = on.addresses.find((address) => address.family === family);
-        return from ? [{ interface: on.name, from: from.address, to }] : [];
-      });
-    });
+    this.#interfaces = interfaces;
+    this.#references = references;
   }
 
   get done(): boolean {
@@ -31,7 +26,19 @@ export class ReferenceTcp {
 
   /** Once at the beginning, and again with every block of rounds: what UDP and TCP say must be of the same time. */
   try(): void {
-    for (const leg of this.#legs) this.#try(leg);
+    for (const leg of this.#legs()) this.#try(leg);
+  }
+
+  /** From the addresses that are there now. */
+  #legs(): { readonly interface: string; readonly from: string; readonly to: TransportAddress }[] {
+    return (['ipv4', 'ipv6'] as const).flatMap((family) => {
+      const to = this.#references.find((reference) => reference.family === family);
+      if (!to) return [];
+      return this.#interfaces.all.flatMap((on) => {
+        const from = on.addresses.find((address) => address.family === family);
+        return from ? [{ interface: on.name, from: from.address, to }] : [];
+      });
+    });
   }
 
   #try(leg: { readonly interface: string; readonly from: string; readonly to: TransportAddress }): void {

@@ -9,6 +9,7 @@ import type { ArmRegistry } from '../mutation/registry.js';
 import type { Way } from '../verdict/words.js';
 import type { Host, OpenSocket, SocketOwner } from './host.js';
 import { LIMITS, type PeerAddresses } from './limits.js';
+import type { PresentInterfaces } from './near-interfaces.js';
 import { pathId } from './record.js';
 import { ReferenceLeg } from './reference-leg.js';
 
@@ -34,7 +35,7 @@ export interface LateSockets {
 
 export interface RegatheringOptions {
   readonly sockets: LateSockets;
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly arms: ArmRegistry;
   readonly references: readonly TransportAddress[];
   readonly peer: PeerAddresses;
@@ -211,7 +212,7 @@ export class Regathering implements SocketOwner {
     const path = idOf(name);
     const key = keyOf(path, number);
     const tries = this.tried(path);
-    const on = this.#options.interfaces.find((one) => one.name === name[this.#host.role]);
+    const on = this.#options.interfaces.all.find((one) => one.name === name[this.#host.role]);
     const address = on?.addresses.find(({ family }) => family === name.family)?.address;
     if (!on || address === undefined || this.#attempts.has(key)) return false;
     if (tries.times >= LIMITS.regathersPerPath || this.#attempts.size >= LIMITS.regathers) return false;

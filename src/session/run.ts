@@ -14,9 +14,10 @@ import type { Host } from './host.js';
 import type { EgressResult, SessionInput } from './io.js';
 import { PeerAddresses } from './limits.js';
 import type { MatrixDesign } from './matrix-design.js';
-import { Matrix, type MatrixEnd } from './matrix.js';
-import { NatMeasurement } from './nat.js';
-import { withAddresses } from './nat64.js';
+import type { MatrixEnd } from './matrix-options.js';
+import { Matrix } from './matrix.js';
+import { Nats } from './nats.js';
+import { firstAddresses, NearInterfaces } from './near-interfaces.js';
 import type { PathNames } from './path-names.js';
 import type { Plan } from './plan.js';
 import { profileOfPlan, ProfilePlay } from './profile-play.js';
@@ -72,24 +73,27 @@ export class Run {
   readonly transfer: Transfer | null;
   /** Somebody else's schedule, where the client asks for one. */
   readonly profile: ProfilePlay | null;
-  readonly #nats: readonly NatMeasurement[];
+  readonly #near: NearInterfaces;
+  readonly #nats: Nats;
   readonly #tcp: ReferenceTcp;
   readonly #peer: PeerAddresses;
   readonly #arms: ArmRegistry;
-  /** The addresses of each interface, as they were told last. */
-  readonly #present = new Map<string, string>();
   #egressAt: Ms = NEVER;
+  /** How many of the far end's addresses there were when routes were looked up last. */
+  #lookedUp = 0;
   /** Without sockets nothing is left to do but to tell the far end. */
   #stopped = false;
   #onlyNats = false;
   #closing: { readonly then: () => void; waiting: number; readonly until: Ms } | null = null;
 
   constructor(options: RunOptions) {
-    const { host, plan, interfaces, paths, pin, ports } = options;
+    const { host, plan, paths, pin, ports } = options;
+    const interfaces = new NearInterfaces(host, options.interfaces, paths);
     this.#options = options;
     this.#host = host;
+    this.#near = interfaces;
     this.evidence = new Evidence(host);
-    this.#peer = new PeerAddresses(interfaces, ports);
+    this.#peer = new PeerAddresses(options.interfaces, ports);
     this.#arms = armsWith(plan.ownArms);
     const credentials = newCredentials(host);
     this.transfer = plan.transfer && options.quic ? new Transfer(host, { plan: plan.transfer, ...options.quic }) : null;
@@ -127,7 +131,7 @@ export class Run {
       sessionKey: plan.sessionKey,
       pin,
       ...(options.design && { design: options.design }),
-      ports: (on, family) => this.#nats.flatMap((nat) => nat.portsOf(on, family)),
+      ports: (on, family) => this.#nats.portsOf(on, family),
       ready: (block, ends) => {
         host.message({ type: 'sockets', block, ends });
       },
@@ -136,9 +140,7 @@ export class Run {
       },
       done: options.blockDone,
     });
-    this.#nats = interfaces.flatMap((on) =>
-      firstAddresses(on).map((address) => new NatMeasurement(host, on, address, plan.references, pin, plan.deep)),
-    );
+    this.#nats = new Nats(host, { interfaces, references: plan.references, pin, deep: plan.deep });
     this.regathering = new Regathering(host, {
       sockets: this.connectivity,
       interfaces,
@@ -147,7 +149,7 @@ export class Run {
       peer: this.#peer,
       sessionKey: plan.sessionKey,
       pin,
-      openerTtl: (on, family) => this.#nats.find((nat) => nat.measures(on, family))?.openerTtl ?? null,
+      openerTtl: (on, family) => this.#nats.openerTtl(on, family),
     });
     this.guessing = new PortGuessing(host, {
       sockets: this.connectivity,
@@ -177,33 +179,23 @@ export class Run {
   }
 
   begin(): void {
-    for (const on of this.#options.interfaces) {
-      this.#present.set(on.name, on.addresses.map(({ address }) => address).join(' '));
-      if (on.addresses.length > 0) continue;
-      const detail = `${on.name} has no usable address`;
-      this.#host.record({ type: 'not-gathered', interface: on.name, family: 'ipv4', reason: 'no-address', detail });
-    }
+    this.#near.begin();
     this.#egressAt = this.#host.now + EGRESS_AFTER_MS;
     this.connectivity.begin();
-    for (const nat of this.#nats) nat.begin();
+    this.#nats.change();
     this.#tcp.try();
     this.profile?.begin();
   }
 
-  /** Addresses came or went. A run knows its interfaces from its beginning: what is plugged in later is for the next one. */
+  /** Addresses came or went, or an interface that was not there is. */
   interfacesChanged(now: readonly HostInterface[]): void {
-    if (this.#stopped || this.#onlyNats || this.#closing) return;
-    const addresses = new Map(now.map((on) => [on.name, on.addresses]));
-    const known = this.#options.interfaces.map((on) => withAddresses(on, addresses.get(on.name) ?? []));
-    for (const on of known) {
-      const text = on.addresses.map(({ address }) => address).join(' ');
-      if (this.#present.get(on.name) === text) continue;
-      this.#present.set(on.name, text);
-      this.#host.record({ type: 'interface', interface: on.name, addresses: [...(addresses.get(on.name) ?? [])] });
-      this.#host.log('info', 'interface.changed', { interface: on.name, addresses: text });
-    }
-    this.connectivity.change(known);
-    this.profile?.change(known);
+    if (this.#stopped || this.#onlyNats || this.#closing || !this.#near.change(now)) return;
+    this.connectivity.change();
+    this.profile?.change();
+    this.matrix.change();
+    this.#nats.change();
+    // By then a network manager has given new addresses their routes, and both ends have told of them.
+    this.#egressAt = Math.min(this.#egressAt, this.#host.now + EGRESS_AFTER_MS);
   }
 
   get plan(): Plan {
@@ -212,20 +204,24 @@ export class Run {
 
   /** Whether this host has nothing of its own left to find out, the matrix aside. */
   get quiet(): boolean {
-    const { deep } = this.plan;
-    const measured = this.#nats.every(({ done, busy }) => done && !(deep && busy)) && this.#tcp.done;
+    const measured = this.#nats.done && this.#tcp.done;
     return this.connectivity.checksDone && measured && this.regathering.quiet && this.guessing.quiet;
   }
 
   /** Takes what both roles understand; false for every other message. */
   message(message: ControlMessage): boolean {
     switch (message.type) {
+      case 'interface':
+        if (this.#options.paths.learn('far', message.interface) === 'refused')
+          this.#host.complain('interface.refused', { interface: message.interface.name });
+        return true;
       case 'credentials':
         this.connectivity.credentials(message);
         return true;
       case 'candidate':
         if (this.#peer.admitsCandidate(message.candidate.address)) {
           this.connectivity.candidate(message.candidate satisfies Candidate);
+          this.#looksUpLater();
         } else this.#host.complain('candidate.refused', message.candidate.address);
         return true;
       case 'candidates-end':
@@ -261,11 +257,11 @@ export class Run {
   deadline(): Ms {
     const ending = earliest(this.evidence.deadline(), this.#closing?.until ?? NEVER);
     if (this.#stopped) return ending;
-    if (this.#onlyNats) return this.#nats.reduce((first, nat) => earliest(first, nat.deadline()), ending);
+    if (this.#onlyNats) return earliest(ending, this.#nats.deadline());
     const parts = earliest(this.connectivity.deadline(), this.matrix.deadline(), this.evidence.deadline());
     const own = earliest(this.#egressAt, this.#closing?.until ?? NEVER);
     const data = this.transfer?.deadline() ?? NEVER;
-    const all = earliest(
+    return earliest(
       parts,
       own,
       data,
@@ -273,8 +269,8 @@ export class Run {
       this.guessing.deadline(),
       this.flows.deadline(),
       this.profile?.deadline() ?? NEVER,
+      this.#nats.deadline(),
     );
-    return this.#nats.reduce((first, nat) => earliest(first, nat.deadline()), all);
   }
 
   timeout(): void {
@@ -284,7 +280,7 @@ export class Run {
   }
 
   #work(): void {
-    for (const nat of this.#nats) nat.timeout();
+    this.#nats.timeout();
     if (this.#onlyNats) return;
     this.connectivity.timeout();
     this.matrix.timeout();
@@ -337,6 +333,12 @@ export class Run {
     this.#host.closeAll();
   }
 
+  /** Where the far end has an address that it had not when routes were looked up: with all that may come with it. */
+  #looksUpLater(): void {
+    if (this.#egressAt < NEVER || this.#peer.all.length <= this.#lookedUp) return;
+    this.#egressAt = this.#host.now + EGRESS_AFTER_MS;
+  }
+
   /** The far sockets that may be sent to. */
   #admitted(ends: readonly MatrixEnd[]): MatrixEnd[] {
     return ends.map((end) => {
@@ -356,7 +358,8 @@ export class Run {
   #checkEgress(phase: 'before' | 'after', then: () => void): void {
     const references = this.#options.plan.references.map(({ address }) => address);
     const destinations = [...new Set([...this.#peer.all, ...references])];
-    const checks = this.#options.interfaces.flatMap((on) =>
+    this.#lookedUp = this.#peer.all.length;
+    const checks = this.#near.all.flatMap((on) =>
       firstAddresses(on).flatMap(({ family, address }) =>
         destinations
           .filter((to) => to.includes(':') === (family === 'ipv6'))
@@ -370,17 +373,12 @@ export class Run {
   }
 
   #egress(phase: 'before' | 'after', result: EgressResult): void {
+    // Its address went meanwhile: that this one has no route any more says nothing of where the packets went.
+    if (!this.#near.has(result.interface, result.from)) return;
     this.#host.record({ type: 'egress', phase, ...result });
     if (result.verdict !== 'mismatch') return;
     this.#host.log('warn', 'egress.mismatch', { interface: result.interface, to: result.to, reason: result.reason });
   }
-}
-
-/** One address a family: what the matrix, the NAT model and the reference are tried from. */
-function firstAddresses(on: HostInterface): HostInterface['addresses'] {
-  return (['ipv4', 'ipv6'] as const).flatMap(
-    (family) => on.addresses.find((address) => address.family === family) ?? [],
-  );
 }
 
 const ICE_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';

@@ -71,6 +71,9 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
   protected readonly options: SessionOptions;
   protected interfaces: readonly HostInterface[] = [];
   #farInterfaces: readonly HostInterface[] = [];
+  #greeted = false;
+  /** What this host's interfaces have since, where that came between the greeting and the run. */
+  #changed: readonly HostInterface[] | null = null;
   /** SHA-256 of its certificate for QUIC. */
   #farFingerprint: Uint8Array | null = null;
   protected startedAt = '';
@@ -111,9 +114,12 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
         break;
       case 'interfaces':
         if (this.run) this.run.interfacesChanged(input.interfaces);
+        // The far end has been greeted with what was there then: what is other now, the run will tell it.
+        else if (this.#greeted) this.#changed = input.interfaces;
         else this.interfaces = input.interfaces.map(withPrefix);
         break;
       case 'peer-connected':
+        this.#greeted = true;
         this.host.message(this.#hello());
         break;
       case 'message':
@@ -191,6 +197,7 @@ export abstract class Session implements Machine<SessionInput, SessionOutput> {
     if (this.#counters) this.host.record({ type: 'counters', phase: 'before', counters: this.#counters });
     if (plan.transfer && !quic) refuseTransfer(this.host);
     run.begin();
+    if (this.#changed) run.interfacesChanged(this.#changed);
     return run;
   }
 

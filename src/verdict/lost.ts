@@ -16,6 +16,28 @@ export function lost(
   return { state: 'lost', cause: 'peer-fault', why };
 }
 
+/** Checks that the far end logged and left unanswered before it is called unresponsive: fewer may be the run's end. */
+export const UNANSWERED_MIN = 3;
+
+/**
+ * The end whose address went has one again and asks, and the other, which logs that, says nothing (requirements.md, O23): not
+ * the address is what it lacks now. `null` where that is not so, or where half of a record may be missing.
+ */
+export function unansweredSince(
+  { run, path }: PathEvidence,
+  { gone, unanswered }: Lapse,
+): { readonly state: 'unresponsive'; readonly cause: Cause; readonly why: string; readonly remedy: string } | null {
+  if (gone === null || !unanswered || unanswered.received < UNANSWERED_MIN || run.controlLost) return null;
+  const far = gone === 'client' ? 'server' : 'client';
+  const { sent, received } = unanswered;
+  return {
+    state: 'unresponsive',
+    cause: 'peer-fault',
+    why: `lost ${goneWords(path, gone)}; since that has an address again the ${far} logged ${received} of ${sent} checks on ${nameOf(path[far])} and answered none`,
+    remedy: `look at icepath on the ${far}: it hears the checks and does not answer`,
+  };
+}
+
 /** That a path was lost and came up again: a part of the sentence, none where it was up all the time. */
 export function lapseWords(path: PathObservation): string[] {
   const [first] = path.lapses;

@@ -144,6 +144,11 @@ export interface Lapse {
   /** `null`: to the end of the run. */
   readonly until: Ms | null;
   readonly gone: Role | null;
+  /**
+   * Of one that lasts: the checks of the end whose address went, once it had one again, and those that the other end logged;
+   * there where that answered none of them.
+   */
+  readonly unanswered?: { readonly sent: number; readonly received: number };
 }
 
 export interface PathObservation {

@@ -12,12 +12,9 @@ import { endFamily, type EndObservation, type RunObservation } from './observati
 import { nat64Words, portFiltersOf, portWords, workingWords } from './path-words.js';
 import { ALPHA, clopperPearson } from './statistics.js';
 import { flowConditions, stunCause, stunFilteredWords } from './stun-filter.js';
-import { lapseWords, lost } from './lost.js';
+import { lapseWords, lost, UNANSWERED_MIN, unansweredSince } from './lost.js';
 import { missedWords, vainWords } from './ways.js';
 import { type Cause, type Direction, type DirectionState, type PathState, type Role, ROLES } from './words.js';
-
-/** Checks that the far end logged and left unanswered before it is called unresponsive: fewer may be the run's end. */
-const UNANSWERED_MIN = 3;
 
 export interface PathVerdict {
   readonly state: PathState;
@@ -126,7 +123,10 @@ function established(evidence: PathEvidence): Finding | null {
   const { path } = evidence;
   if (!path.valid) return null;
   const last = path.lapses.at(-1);
-  if (last?.until === null) return { ...lost(evidence, path.valid.at, last), arm: path.valid.arm };
+  if (last?.until === null) {
+    const finding = unansweredSince(evidence, last) ?? lost(evidence, path.valid.at, last);
+    return { ...finding, arm: path.valid.arm };
+  }
   const filtered = stunCause(evidence);
   const found = causesOf(evidence.findings, evidence.altered);
   const causes = found.map(({ cause }) => cause);

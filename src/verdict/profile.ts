@@ -1,5 +1,5 @@
 import type { Ms } from '../base/time.js';
-import type { Role } from './words.js';
+import type { PathState, Role } from './words.js';
 
 /** `report.profile`: what somebody else's schedule (`--profile`) found between the same two hosts. Times: since its call began. */
 export interface ProfileReport {
@@ -28,6 +28,8 @@ export interface ProfileReport {
   }[];
   /** When an end had nothing that it used, after it had something; `untilMs` null: to the end. */
   readonly gaps: readonly { readonly host: Role; readonly fromMs: Ms; readonly untilMs: Ms | null }[];
+  /** What it found once an interface of an end was back; none where none came back. */
+  readonly again: readonly ProfileAgain[];
   /** The same for people, a sentence each. */
   readonly says: readonly string[];
 }
@@ -38,6 +40,21 @@ export interface ProfilePath {
   readonly probes: Readonly<Record<Role, number>>;
   readonly heard: Readonly<Record<Role, number>>;
   readonly answered: Readonly<Record<Role, number>>;
+}
+
+/**
+ * The probes of an end whose interface was back: those that the other end logged since, and those that it answered. A
+ * path's words for what that makes (verdicts.md): `unresponsive` where they came and none was answered. Nothing of it says
+ * that anybody blocks: an end that sends nothing opens no NAT.
+ */
+export interface ProfileAgain {
+  readonly host: Role;
+  readonly interface: string;
+  readonly atMs: Ms;
+  readonly probes: number;
+  readonly heard: number;
+  readonly answered: number;
+  readonly state: Extract<PathState, 'established' | 'unresponsive' | 'inconclusive' | 'unprobed'>;
 }
 
 export interface ProfileCadence {

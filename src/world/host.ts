@@ -27,6 +27,8 @@ export interface WorldInterface extends HostInterface {
   readonly neighbours?: readonly string[];
   /** Resolvers that the network gives its customers. */
   readonly nameservers?: readonly string[];
+  /** When its host starts: down, and without addresses to its programs; or not there, and to be plugged in. */
+  readonly starts?: 'down' | 'absent';
   /** No neighbours to ask for: a modem's raw IP, TUN. */
   readonly pointToPoint?: boolean;
 }
@@ -56,6 +58,8 @@ interface Port {
   plug: Plug | null;
   /** Administratively. */
   up: boolean;
+  /** Whether it has been plugged in. */
+  there: boolean;
   readonly counters: { rxPackets: number; txPackets: number; rxDropped: number; txDropped: number };
 }
 
@@ -99,7 +103,8 @@ export class Host implements NetworkNode {
           on,
           addresses: on.addresses,
           plug: null,
-          up: true,
+          up: on.starts === undefined,
+          there: on.starts !== 'absent',
           counters: { rxPackets: 0, txPackets: 0, rxDropped: 0, txDropped: 0 },
         },
       ]),
@@ -131,7 +136,9 @@ export class Host implements NetworkNode {
 
   /** `ip link set … up|down`. Its routes and IPv6 addresses come and go with it, as a network manager sees to it. */
   setUp(name: string, up: boolean): void {
-    this.#port(name).up = up;
+    const port = this.#port(name);
+    port.up = up;
+    port.there ||= up;
     this.#changed();
   }
 
@@ -148,12 +155,15 @@ export class Host implements NetworkNode {
 
   #changed(): void {
     this.#table.forget();
-    this.onInterfaces?.(
-      this.interfaces.map((on) => {
-        const { up, addresses } = this.#port(on.name);
-        return { ...on, addresses: up ? addresses : [] };
-      }),
-    );
+    this.onInterfaces?.(this.present);
+  }
+
+  /** The interfaces that are there, with the addresses that they have now. */
+  get present(): readonly HostInterface[] {
+    return this.interfaces.flatMap((on) => {
+      const { up, there, addresses } = this.#port(on.name);
+      return there ? [{ ...on, addresses: up ? addresses : [] }] : [];
+    });
   }
 
   /** Opens a socket and gives its address, or the kernel's error. Port 0: any. */

@@ -14,14 +14,15 @@ const NAME = Object.keys(IPV4_ONLY)[0] ?? '';
 
 /** RFC 7050, as net/nat64.ts does it on a real host: calls back with the interfaces, at once where there is nobody to ask. */
 export function findNat64(host: Host, network: Network, then: (interfaces: readonly HostInterface[]) => void): void {
-  const asked = host.interfaces.filter((on) => isIPv6Only(on) && host.nameserversOf(on.name).length > 0);
+  const { present } = host;
+  const asked = present.filter((on) => isIPv6Only(on) && host.nameserversOf(on.name).length > 0);
   const found = new Map<string, string>();
   let waiting = asked.length;
   const settled = (): void => {
     waiting -= 1;
-    if (waiting === 0) then(host.interfaces.map((on) => withPrefix(on, found.get(on.name))));
+    if (waiting === 0) then(present.map((on) => withPrefix(on, found.get(on.name))));
   };
-  if (waiting === 0) then(host.interfaces);
+  if (waiting === 0) then(present);
   for (const on of asked) {
     askOne(host, network, on, (prefix) => {
       if (prefix !== null) found.set(on.name, prefix);

@@ -113,7 +113,7 @@ function uplinksOf({ client, server, carriers, families }: ScenarioText, wrong: 
       if (!carrier.families.some((family) => families.includes(family))) {
         wrong(path, `${on.carrier} has only ${carrier.families.join()}, and the scenario only ${families.join()}`);
       }
-      const { kind, metric, gateway, rp_filter: rpFilter, site, hops } = on;
+      const { kind, metric, gateway, rp_filter: rpFilter, site, hops, starts } = on;
       if (site !== undefined) {
         const there = sites.get(site) ?? on.carrier;
         if (there !== on.carrier) wrong(path, `the site ${site} has the carrier ${there} already`);
@@ -134,6 +134,7 @@ function uplinksOf({ client, server, carriers, families }: ScenarioText, wrong: 
           rpFilter: rpFilter ?? 0,
           ...(site === undefined ? {} : { site }),
           ...(hops === undefined ? {} : { hops }),
+          ...(starts === undefined ? {} : { starts }),
         },
       ];
     });
@@ -224,9 +225,13 @@ function checkWanted({ wanted }: ScenarioText, ends: readonly End[], wrong: Wron
   }
 }
 
-function checkEvents({ events }: ScenarioText, ends: readonly End[], wrong: Wrong): void {
+function checkEvents({ events, client, server }: ScenarioText, ends: readonly End[], wrong: Wrong): void {
   const places = ends.map(({ host, interface: name }) => `${host}.${name}`);
-  const isDown = new Set<string>();
+  const isDown = new Set<string>(
+    Object.entries({ client, server }).flatMap(([host, { interfaces }]) =>
+      Object.entries(interfaces).flatMap(([name, { starts }]) => (starts ? [`interface ${host}.${name}`] : [])),
+    ),
+  );
   let killedAt: Ms | null = null;
   for (const [index, { atMs, action }] of events.entries()) {
     const path = ['events', index];

@@ -76,6 +76,7 @@ const uplink = fields({
   hops: optional(listOf(word(HOP_KINDS), MOST.hops)),
   hung: optional(quantity.yesOrNo),
   mute: optional(quantity.yesOrNo),
+  starts: optional(word(['down', 'absent'])),
 });
 
 const ports = listOf(quantity.integer(1, 0xffff), MOST.ports);

@@ -23,6 +23,7 @@ export interface UplinkOptions {
   /** Whether there is a default route on the interface. */
   readonly gateway?: boolean;
   readonly rpFilter?: 0 | 1 | 2;
+  readonly starts?: 'down' | 'absent';
   /** Uplinks of one site are on one LAN, behind the same boxes: one WiFi, one CGN. The site's carrier is the first's. */
   readonly site?: string;
   /** Further routers behind the carrier's own boxes. */
@@ -101,6 +102,7 @@ function planSite(
         label: uplink.label,
         addresses,
         rpFilter: uplink.rpFilter ?? 0,
+        ...(uplink.starts === undefined ? {} : { starts: uplink.starts }),
         ...(neighbours.length > 0 ? { neighbours } : {}),
         ...(asked.length > 0 ? { nameservers: asked.map((family) => resolver[family]) } : {}),
       },

@@ -69,6 +69,19 @@ describe('a run in sentences', () => {
     expect(tell(RUN, HOSTS[1] ?? {}, valid, HOSTS[2] ?? {}).at(-1)).toContain('usb0 (telekom)');
   });
 
+  test('an interface that is plugged in is told with its end, and its paths have names from then on', () => {
+    const valid = {
+      ...{ type: 'valid', path: 'wwan0-usb1-v4', arm: 'stun', rttMs: 40, priority: 1 },
+      ...{ local: address, localType: 'host', remote: address, remoteType: 'host' },
+    };
+    const change = { type: 'interface', host: 'server', interface: 'usb1', addresses: [] };
+    const come = { ...change, added: { kind: 'tethered', label: 'hhg' } };
+    expect(tell(...HOSTS, come, change, valid).slice(2)).toEqual([
+      'The server has hhg (usb1) from now on: its pairs are tried, too.',
+      'wwan0 (o2) ↔ usb1 (hhg) IPv4 is up: a check came back.',
+    ]);
+  });
+
   test('a block of rounds is counted in rounds that arrived, from both records', () => {
     const sentences = tell(...HOSTS, ...rounds(11, (arm) => arm === 'random')).filter((text) =>
       text.includes('rounds'),

@@ -52,6 +52,15 @@ const samples: Record<string, unknown>[] = [
     },
   },
   { type: 'candidates-end' },
+  {
+    type: 'interface',
+    interface: {
+      name: 'usb0',
+      kind: 'tethered',
+      label: 'telekom',
+      addresses: [{ family: 'ipv4', address: '10.0.0.2', prefixLength: 24 }],
+    },
+  },
   { type: 'sockets', block: 0, ends: [{ interface: 'wwan0', family: 'ipv4', arm: 'stun', addresses: [address] }] },
   { type: 'rounds', block: 0, rounds: 10, intervalMs: 200 },
   { type: 'arm', path: 'wwan0-usb0-v4', arm: 'stun~40' },

@@ -52,7 +52,7 @@ class End implements LateSockets {
     const interfaces: HostInterface[] = [{ name: NAMES[role], kind: 'cellular', label: role, addresses }];
     this.guessing = new PortGuessing(this.host, {
       sockets: this,
-      interfaces,
+      interfaces: { all: interfaces },
       arms: BUILT_IN,
       references: [REFERENCE],
       peer: new PeerAddresses(interfaces),

@@ -73,6 +73,22 @@ const messageLike: fc.Arbitrary<unknown> = fc.oneof(
     intervalMs: fc.oneof(fc.constant(250), fc.double()),
   }),
   fc.record({ type: fc.constant('arm'), path: name, arm }),
+  fc.record({
+    type: fc.constant('interface'),
+    interface: fc.record({
+      name,
+      kind: fc.constantFrom('cellular', 'wire'),
+      label: name,
+      addresses: fc.array(
+        fc.constantFrom(
+          { family: 'ipv4', address: '203.0.113.7', prefixLength: 24 },
+          { family: 'ipv6', address: '2001:db8::7', prefixLength: 64 },
+          { family: 'ipv4', address: '2001:db8::7', prefixLength: 64 },
+        ),
+        { maxLength: 3 },
+      ),
+    }),
+  }),
   fc.array(eventLike, { maxLength: 20 }).map((events) => ({ type: 'events', events })),
   fc.record({ type: fc.constant('yardstick'), stack: fc.constantFrom('libjuice', 'x'), payload: fc.string() }),
   fc.record({ type: name, id: fc.anything() }),

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { judge } from '../../src/session/judge.js';
+import type { RecordEvent } from '../../src/session/record.js';
 import type { VirtualRun } from '../../src/world/virtual-run.js';
 import { virtualRun } from '../world/worlds.js';
 
@@ -21,6 +23,23 @@ const validOf = ({ client }: VirtualRun, path: string): number[] =>
   client.events.flatMap((event) =>
     event.type === 'valid' && event.host === 'client' && event.path === path ? [event.t] : [],
   );
+
+/** The record of a far end that hears a path's checks from `from` on, and neither answers nor asks: of a program like O23's. */
+function silenced(events: readonly RecordEvent[], from: number): RecordEvent[] {
+  const ofPath = ({ interface: near, towards }: { readonly interface: string; readonly towards?: string | null }) =>
+    near === 'wlan0' && (towards === undefined || towards === null || towards === 'wlan0');
+  const said = new Set<string>();
+  for (const event of events)
+    if (event.type === 'sent' && event.host === 'server' && event.leg === 'peer' && event.t >= from && ofPath(event))
+      if (event.purpose !== 'arm' && event.purpose !== 'trial') said.add(`${event.purpose === 'response'} ${event.id}`);
+  return events.filter((event) => {
+    if (event.t < from) return true;
+    if (event.type === 'valid') return event.path !== 'wlan0-wlan0-v4';
+    if (event.type !== 'sent' && event.type !== 'received') return true;
+    const isOfServer = event.type === 'sent' ? event.host === 'server' : event.host === 'client';
+    return !isOfServer || !said.has(`${event.purpose === 'response'} ${event.id}`);
+  });
+}
 
 describe('an interface that goes', () => {
   it('takes its paths with it: lost by a local fault, said in a sentence, nobody accused, the others untouched', () => {
@@ -57,6 +76,20 @@ describe('an interface that goes', () => {
     );
     expect(gathered.length).toBeGreaterThan(0);
     expect(gathered.every((event) => 'interface' in event && event.interface === 'wlan0')).toBe(true);
+  });
+
+  it('and comes back to a far end that logs its checks and answers none: unresponsive, not lost, not blocked (O23, AC12)', () => {
+    const one = virtualRun();
+    down(one, 3000);
+    up(one, 4000);
+    one.run();
+    const { paths, carriers, exit } = judge(silenced(one.client.events, 3000));
+    const path = paths.find(({ id }) => id === 'wlan0-wlan0-v4');
+    expect(path).toMatchObject({ state: 'unresponsive', cause: 'peer-fault' });
+    expect(path?.summary).toMatch(/the server logged \d+ of \d+ checks on wlan0 \(hh2\) and answered none/);
+    expect(carriers.filter(({ verdict }) => /^(?:blocks|filters)/.test(verdict))).toEqual([]);
+    // Only the wanted path counts for it, and that one is up.
+    expect(exit.code).toBe(0);
   });
 
   it('ten times in a row: the run ends, and the path is up at its end', () => {

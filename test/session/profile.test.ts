@@ -4,7 +4,8 @@ import type { RecordEvent } from '../../src/session/record.js';
 import type { ProfileReport } from '../../src/verdict/profile.js';
 import type { Report } from '../../src/verdict/report.js';
 import { runVirtual } from '../../src/world/virtual-lab.js';
-import { profile } from '../profile/pair.js';
+import { parseProfile } from '../../src/profile/file.js';
+import { profile, textOf } from '../profile/pair.js';
 import { scenario } from '../world/scenario-files.js';
 
 interface Played {
@@ -47,6 +48,22 @@ describe('wifi-off-on under whatsapp-video-2024 (AC10)', () => {
     expect(run.played.says.join('\n')).toMatch(/when wlan0 was back, the client sent 40 probes, in vain/);
   });
 
+  test('when the WiFi is back only the client probes, and the far end, which logs it, does not answer: unresponsive (O23, AC12)', () => {
+    // O12: 20 packets to an address; those to the reflexive one come through, since both ends keep their port (O1).
+    expect(run.played.again).toMatchObject([
+      { host: 'client', interface: 'wlan0', probes: 40, heard: 20, answered: 0, state: 'unresponsive' },
+    ]);
+    const back = run.events.find((event) => event.type === 'profile' && event.what === 'interface-up');
+    const logged = run.events.filter(
+      (event) =>
+        event.type === 'profile' && event.host === 'server' && event.what === 'heard' && event.t > (back?.t ?? NaN),
+    );
+    expect(logged).toHaveLength(20);
+    expect(run.played.says.join('\n')).toContain('20 came to the far end, which answered none: unresponsive');
+    expect(run.report.paths.filter(({ state }) => state === 'blocked')).toEqual([]);
+    expect(run.report.carriers.filter(({ verdict }) => /^(?:blocks|filters)/.test(verdict))).toEqual([]);
+  });
+
   test("icepath's own run loses nothing beside it, and its pause is shorter", () => {
     expect(run.report.exit.code).toBe(0);
     expect(run.report.transfer?.complete).toBe(true);
@@ -57,6 +74,22 @@ describe('wifi-off-on under whatsapp-video-2024 (AC10)', () => {
     expect(judge(run.events).profile).toEqual(run.played);
   });
 });
+
+test('the same schedule with a far end that answers finds the WiFi again', () => {
+  const text = 'extends: whatsapp-video-2024\ntitle: Answers\nobserved: [Nobody has seen it.]\n';
+  const up = 'up: { relay: yes, probes: changed, unchanged-answers: yes }\n';
+  const answers = parseProfile(text + up, 'answers.yaml', textOf);
+  const { report } = runVirtual(scenario('wifi-off-on'), { seed: '1', version: 'test', profile: answers });
+  expect(report.profile?.again).toMatchObject([{ host: 'client', interface: 'wlan0', state: 'established' }]);
+  expect(report.profile?.says.join('\n')).toContain('and found a direct path again');
+}, 120_000);
+
+test('an end that keeps its path does not probe when another interface is back', () => {
+  const { again } = play('wifi-off-on', 'rfc8445').played;
+  expect(again).toMatchObject([
+    { host: 'client', interface: 'wlan0', probes: 0, heard: 0, answered: 0, state: 'unprobed' },
+  ]);
+}, 120_000);
 
 test('where carriers block peers the schedule gives up after 20 probes in 11.4 s, and no verdict is another', () => {
   const { report, played } = play('ice-02', 'whatsapp-video-2024');

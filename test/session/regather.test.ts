@@ -46,7 +46,7 @@ class End implements LateSockets {
     const interfaces: HostInterface[] = [{ name: NAMES[role], kind: 'cellular', label: role, addresses }];
     this.regathering = new Regathering(this.host, {
       sockets: this,
-      interfaces,
+      interfaces: { all: interfaces },
       arms: BUILT_IN,
       references: [REFERENCE],
       peer: new PeerAddresses(interfaces),

@@ -210,6 +210,30 @@ const SCENARIOS: readonly Scenario[] = [
     exit: 3,
   },
   {
+    name: 'an interface is back, and the far end logs its checks and answers none (O23)',
+    world: mesh(),
+    edits: everyPath(() => ({
+      lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 20 } }],
+    })),
+    path: WANTED,
+    state: 'unresponsive',
+    cause: 'peer-fault',
+    carriers: {},
+    exit: 3,
+  },
+  {
+    name: 'an interface is back, and too few of its checks are logged to tell',
+    world: mesh(),
+    edits: everyPath(() => ({
+      lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 2 } }],
+    })),
+    path: WANTED,
+    state: 'lost',
+    cause: 'local-fault',
+    carriers: {},
+    exit: 3,
+  },
+  {
     name: 'the peer is killed before the path was up',
     world: mesh(PEERS_AT('o2')),
     run: { controlLost: { at: 5000, reason: 'connection closed' } },

@@ -205,6 +205,7 @@ const FAULTS: Readonly<Record<string, Row>> = {
   'fault-address': { outcomes: ['established / – 0'], carriers: OPEN },
   'fault-blackout': { outcomes: ['lost / peer-fault 3'] },
   'fault-rebinding': { outcomes: ['established / – 0'], carriers: OPEN },
+  'plugged-in': { wanted: 'wlan0 wlan0', outcomes: ['established / – 0'], carriers: OPEN },
   'fault-route': { outcomes: ['established / – 0'], carriers: OPEN },
 };
 

@@ -1,10 +1,10 @@
 import type { Family, TransportAddress } from '../../base/address.js';
-import type { HostInterface } from '../../base/interface.js';
 import { earliest, NEVER, type Ms } from '../../base/time.js';
 import type { ControlMessage } from '../../control/messages.js';
 import type { ArmRegistry } from '../../mutation/registry.js';
 import type { Host } from '../host.js';
 import { LIMITS, type PeerAddresses } from '../limits.js';
+import type { PresentInterfaces } from '../near-interfaces.js';
 import { Budget } from './budget.js';
 import { FlowEnd } from './flow.js';
 
@@ -12,7 +12,7 @@ export type FlowsMessage = Extract<ControlMessage, { type: 'flows' }>;
 export type ShotsMessage = Extract<ControlMessage, { type: 'shots' }>;
 
 export interface FlowsOptions {
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: PresentInterfaces;
   readonly references: readonly TransportAddress[];
   readonly peer: PeerAddresses;
   readonly sessionKey: Uint8Array;
@@ -85,7 +85,7 @@ export class Flows {
   /** Opens this host's halves. Those that it may not, or cannot, open are told as without addresses. */
   open({ client, server, family, flows }: Omit<FlowsMessage, 'type'>): void {
     const [near, towards] = this.#host.role === 'client' ? [client, server] : [server, client];
-    const on = this.#options.interfaces.find(({ name }) => name === near);
+    const on = this.#options.interfaces.all.find(({ name }) => name === near);
     const address = on?.addresses.find((one) => one.family === family)?.address;
     for (const { flow, ports } of flows) {
       const port = ports[this.#host.role] ?? 0;

@@ -15,9 +15,10 @@ const FLAGS: Readonly<Record<Family, string>> = { ipv4: '-4', ipv6: '-6' };
 /** Lines of `ip -batch` by family: what has none stands with IPv4. A batch of one family ends where one fails. */
 export type Batches = Readonly<Record<Family, readonly string[]>>;
 
-/** The whole host: its interfaces, which exist and are down, and its policy rules. */
+/** The whole host: its interfaces, which exist and are down (some are to stay so), and its policy rules. */
 export function hostBatches(host: HostDescription): Batches {
-  const perInterface = host.interfaces.map(({ name }) => interfaceBatches(host, name));
+  const started = host.interfaces.filter(({ starts }) => starts === undefined);
+  const perInterface = started.map(({ name }) => interfaceBatches(host, name));
   const rules = (host.rules ?? []).flatMap(({ priority, from, to, oif, table }) => {
     const families = (['ipv4', 'ipv6'] as const).filter((family) =>
       [from, to].every((prefix) => prefix === undefined || familyOf(prefix) === family),

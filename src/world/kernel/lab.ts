@@ -191,7 +191,9 @@ class KernelLab {
 
   #interfaceArguments(name: HostName): string[] {
     const host = this.#hosts.find((one) => one.name === name);
-    return (host?.interfaces ?? []).flatMap((on) => ['--interface', `${on.name}=${on.kind}:${on.label}`]);
+    // Named are those that the user knows of: what is plugged in later a program has to find.
+    if (host?.interfaces.some(({ starts }) => starts === 'absent') !== false) return [];
+    return host.interfaces.flatMap((on) => ['--interface', `${on.name}=${on.kind}:${on.label}`]);
   }
 
   /** Resolves when it listens. */

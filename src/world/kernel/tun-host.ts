@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { errorCode, IcepathError } from '../../base/errors.js';
-import type { HostInterface, InterfaceAddress } from '../../base/interface.js';
+import type { InterfaceAddress } from '../../base/interface.js';
 import { inNetworkNamespace, type NetworkNamespace, newNetworkNamespace } from '../../os/namespace.js';
 import { openTun, type Tun } from '../../os/tun.js';
 import { Reassembler } from '../fragments.js';
@@ -33,7 +33,7 @@ export const ENVIRONMENT: NodeJS.ProcessEnv = {
  */
 export class TunHost implements NetworkNode {
   readonly name: string;
-  readonly interfaces: readonly HostInterface[];
+  readonly interfaces: HostDescription['interfaces'];
   readonly tuns: readonly Tun[];
   #description: HostDescription;
   readonly #namespace: NetworkNamespace;
