@@ -10,6 +10,8 @@ const KNOWN_TYPES: ReadonlySet<string> = new Set(
   recordEventSchema.options.flatMap(({ shape }) => [...shape.type.values]),
 );
 
+const WHY_SHORT = 'the run was stopped while it was written, or the disk was full';
+
 export interface RecordFile {
   readonly events: readonly RecordEvent[];
   /** What was left out, and why: sentences for people. */
@@ -17,8 +19,8 @@ export interface RecordFile {
 }
 
 /**
- * Reads a record. A last line that was cut off and events of unknown types are left out and noted; anything else that
- * is not a record throws an `IcepathError` (`record-…`) that names the line.
+ * Reads a record. A last line that was cut off and events of unknown types are left out and noted, a missing end is noted;
+ * anything else that is not a record throws an `IcepathError` (`record-…`) that names the line.
  */
 export async function readRecord(file: string): Promise<RecordFile> {
   const events: RecordEvent[] = [];
@@ -30,7 +32,7 @@ export async function readRecord(file: string): Promise<RecordFile> {
     if (text.trim() === '') continue;
     const json = parseJson(text);
     if (json === undefined && !complete) {
-      notes.push(`line ${number}, the last one, is cut off and left out: the run was stopped while it was written`);
+      notes.push(`line ${number}, the last one, is cut off and left out: ${WHY_SHORT}`);
       continue;
     }
     if (json === undefined) throw invalid(`${file}, line ${number}: not JSON`);
@@ -38,6 +40,10 @@ export async function readRecord(file: string): Promise<RecordFile> {
     if ('unknownType' in event) unknown.set(event.unknownType, (unknown.get(event.unknownType) ?? 0) + 1);
     else events.push(event);
     if (events.length > MAX_EVENTS) throw tooLarge(file, `more than ${MAX_EVENTS} events`);
+  }
+  // Written in pieces of whole lines, so one that is too short need not be cut off within a line.
+  if (notes.length === 0 && !events.some(({ type }) => type === 'end')) {
+    notes.push(`it does not go to the run's end: ${WHY_SHORT}`);
   }
   for (const [type, count] of unknown) {
     notes.push(`${count} of unknown type ${JSON.stringify(type)} left out: written by another version of icepath`);

@@ -48,6 +48,12 @@ test('a last line that was cut off is left out, and that is said', async () => {
   expect(notes).toEqual([expect.stringMatching(/line 2.*cut off/)]);
 });
 
+test('a record that stops between two lines is told, too', async () => {
+  const { events, notes } = await readRecord(write(lines(run)));
+  expect(events).toEqual([run]);
+  expect(notes).toEqual([expect.stringMatching(/does not go to the run's end: .*the disk was full/)]);
+});
+
 test('a whole last line without its line break counts', async () => {
   const { events, notes } = await readRecord(write(lines(run, end).trimEnd()));
   expect({ events, notes }).toEqual({ events: [run, end], notes: [] });

@@ -75,6 +75,11 @@ describeWith(['linux', 'root', 'ip', 'koffi'], 'data between kernels', () => {
     expect(joined?.length).toBeGreaterThanOrEqual(2);
   });
 
+  test('a NAT between them forgets its mappings under way: nothing is lost', async () => {
+    const { report } = await run(scenario('fault-rebinding'));
+    expectAll(report, (2 * 12 * 2e5) / 8);
+  });
+
   test('nothing gets through: both ends say so and end; carriers that block: the data stay on the cable', async () => {
     const [blackout, blocked] = await Promise.all([run(scenario('fault-blackout')), run(mine(BLOCKED))]);
     expect(blackout.report.transfer?.error).toMatch(/^the run ended before it was complete: the control channel ended/);

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { SeededRandom } from '../../src/base/random.js';
 import { quicInitial } from '../../src/mutation/quic-initial.js';
-import { IcepathProcess, type Role } from '../support/lab-process.js';
-import { type BuiltTree, buildTree } from '../support/netns.js';
+import type { IcepathProcess } from '../support/lab-process.js';
+import { Programs } from '../support/programs.js';
 import { meddling } from './rendezvous-support.js';
 
 // Server, client and rendezvous as people start them, on loopback: a whole run with data.
@@ -15,38 +14,32 @@ import { meddling } from './rendezvous-support.js';
 const LIMIT_MS = 120_000;
 
 describe('a whole run through icepath rendezvous', () => {
-  let tree: BuiltTree;
+  let programs: Programs;
   let folder: string;
-  const running: IcepathProcess[] = [];
   beforeAll(() => {
-    tree = buildTree();
+    programs = new Programs();
     folder = mkdtempSync(join(tmpdir(), 'icepath-whole-'));
   }, 60_000);
   afterEach(async () => {
-    for (const { child } of running) child.kill('SIGKILL');
-    await Promise.all(running.splice(0).map((one) => one.ended(LIMIT_MS)));
+    await programs.end();
   });
   afterAll(() => {
-    tree.remove();
+    programs.remove();
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const start = (role: Role, ...args: string[]): IcepathProcess => {
-    const command = [tree.file('src/cli.ts'), role, ...args];
-    const one = new IcepathProcess(role, spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] }));
-    running.push(one);
-    return one;
-  };
   const rendezvous = async (): Promise<string> => {
-    const { next } = await start('rendezvous', '--listen', '127.0.0.1:0').logs(({ msg }) => msg === 'listening');
+    const { next } = await programs
+      .start('rendezvous', '--listen', '127.0.0.1:0')
+      .logs(({ msg }) => msg === 'listening');
     return String(next).replace(/^.*THIS-HOST/, 'ws://127.0.0.1');
   };
   const client = (invite: string, ...more: string[]): IcepathProcess => {
     const what = ['--interface', 'lo', '--first-only', '--arms', 'random,stun', '--json'];
-    return start('client', invite, ...what, '--duration', '4', '--rate', '200 kbit/s', ...more);
+    return programs.start('client', invite, ...what, '--duration', '4', '--rate', '200 kbit/s', ...more);
   };
   const server = (url: string, ...more: string[]): IcepathProcess =>
-    start('server', '--interface', 'lo', '--rendezvous', url, '--once', ...more);
+    programs.start('server', '--interface', 'lo', '--rendezvous', url, '--once', ...more);
 
   test('data flow, strangers at the sockets notwithstanding, and a record on a full disk costs the record alone', async () => {
     const url = await rendezvous();

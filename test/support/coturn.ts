@@ -5,7 +5,10 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { transportAddress, type TransportAddress } from '../../src/base/address.js';
+import type { Netns } from './netns.js';
 
+/** Of TURN over UDP (RFC 8656 §18.6). */
+export const TURN_PORT = 3478;
 export const COTURN_USER = { username: 'alice', password: 'a-secret-word' };
 
 export interface Coturn {
@@ -22,44 +25,57 @@ export interface Coturn {
 export async function coturn(options: readonly string[] = [], at?: number): Promise<Coturn> {
   const folder = mkdtempSync(join(tmpdir(), 'icepath-coturn-'));
   const port = at ?? (await freePort());
+  const files = [`--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'db')}`];
+  const listens = ['127.0.0.1', '::1'].map((address) => `${address}:${port}`);
+  const where = ['-L', '127.0.0.1', '-L', '::1', '-p', String(port), '--allow-loopback-peers'];
+  const { child, log } = await turnserver([], [...where, ...files, ...options], listens);
+  return {
+    ipv4: transportAddress('127.0.0.1', port),
+    ipv6: transportAddress('::1', port),
+    log,
+    kill: async () => {
+      await killed(child);
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** One in a network namespace, at an address of that, which is its relays', too. Resolves when it listens. */
+export async function coturnIn(host: Netns, address: string): Promise<ChildProcess> {
+  const where = ['-L', address, '-E', address, '-p', String(TURN_PORT), '--pidfile=/dev/null', '--userdb=/dev/null'];
+  const { child } = await turnserver(['ip', 'netns', 'exec', host.name], where, [`${address}:${TURN_PORT}`]);
+  return child;
+}
+
+/** As after a crash: nothing is said to anybody. */
+export async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  child.kill('SIGKILL');
+  await exit;
+}
+
+async function turnserver(
+  within: readonly string[],
+  options: readonly string[],
+  listens: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly log: () => string }> {
   const { username, password } = COTURN_USER;
-  const child = spawn(
-    'turnserver',
-    [
-      ...['-n', '-v', '--no-tls', '--no-dtls', '--no-cli', '-L', '127.0.0.1', '-L', '::1', '-p', String(port)],
-      ...['--lt-cred-mech', '-u', `${username}:${password}`, '-r', 'example.org', '--allow-loopback-peers'],
-      ...[`--pidfile=${join(folder, 'pid')}`, `--userdb=${join(folder, 'db')}`, '--log-file=stdout', '--simple-log'],
-      ...options,
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const common = ['-n', '-v', '--no-tls', '--no-dtls', '--no-cli', '--log-file=stdout', '--simple-log'];
+  const who = ['--lt-cred-mech', '-u', `${username}:${password}`, '-r', 'example.org'];
+  const [program = '', ...args] = [...within, 'turnserver', ...common, ...who, ...options];
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (text: Buffer) => {
       log += text.toString();
     });
   }
-  const listens = ['127.0.0.1', '::1'].map((address) => `UDP listener opened on: ${address}:${port}`);
-  while (!listens.every((line) => log.includes(line))) {
+  while (!listens.every((address) => log.includes(`UDP listener opened on: ${address}`))) {
     if (child.exitCode !== null) throw new Error(`turnserver ended: ${log}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  return {
-    ipv4: transportAddress('127.0.0.1', port),
-    ipv6: transportAddress('::1', port),
-    log: () => log,
-    kill: async () => {
-      await ended(child);
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const exit = once(child, 'exit');
-  child.kill('SIGKILL');
-  await exit;
+  return { child, log: () => log };
 }
 
 async function freePort(): Promise<number> {

@@ -29,6 +29,8 @@ export interface IcepathOptions {
   /** `none`: its host answers with port-unreachable and RST. `no-alternate`: started with one address. */
   readonly reflector?: Reflector;
   readonly during?: (run: RunningIcepath) => Promise<void>;
+  /** The interfaces that icepath may use, by name; all by default. The control channel goes over eth0 in any case. */
+  readonly only?: readonly string[];
   readonly timeoutMs?: number;
 }
 
@@ -51,6 +53,7 @@ export async function runIcepath(options: IcepathOptions): Promise<IcepathResult
     serverArgs = [],
     reflector = 'whole',
     during,
+    only,
     timeoutMs = DEFAULT_TIMEOUT_MS,
   } = options;
   const started: IcepathProcess[] = [];
@@ -61,11 +64,12 @@ export async function runIcepath(options: IcepathOptions): Promise<IcepathResult
   };
   try {
     for (const { args, ports } of reflectors(lab, reflector)) await start(lab, 'R', args).listening(ports);
-    const server = start(lab, 'D', [...serverCommand(lab), '--once', ...serverArgs]);
+    const server = start(lab, 'D', [...serverCommand(lab, only), '--once', ...serverArgs]);
     const invite = await server.invite();
     const before = lab.counters();
     const recordFile = join(lab.directory, 'client.icepath.jsonl');
-    const client = start(lab, 'L', [...clientCommand(lab, invite), '--json', '--record', recordFile, ...clientArgs]);
+    const command = clientCommand(lab, invite, only);
+    const client = start(lab, 'L', [...command, '--json', '--record', recordFile, ...clientArgs]);
     const interruption = during?.({
       lab,
       clientLogs: (matches) => client.logs(matches),
@@ -115,17 +119,17 @@ export function reflectors({ topology }: Lab, how: Reflector = 'whole'): Reflect
   });
 }
 
-export function serverCommand(lab: Lab): ['server', ...string[]] {
-  return ['server', '--listen', `${lab.address('D', 'eth0')}:${CONTROL_PORT}`, ...common(lab, 'D')];
+export function serverCommand(lab: Lab, only?: readonly string[]): ['server', ...string[]] {
+  return ['server', '--listen', `${lab.address('D', 'eth0')}:${CONTROL_PORT}`, ...common(lab, 'D', only)];
 }
 
-export function clientCommand(lab: Lab, invite: string): ['client', ...string[]] {
-  return ['client', invite, '--wanted', 'wwan0↔usb0', ...common(lab, 'L')];
+export function clientCommand(lab: Lab, invite: string, only?: readonly string[]): ['client', ...string[]] {
+  return ['client', invite, '--wanted', 'wwan0↔usb0', ...common(lab, 'L', only)];
 }
 
-function common(lab: Lab, host: HostName): string[] {
+function common(lab: Lab, host: HostName, only?: readonly string[]): string[] {
   const references = lab.topology.families.map((family) => `${referenceAddresses(family)[0]}:${REFERENCE_PORT}`);
-  return [...interfaceArgs(lab, host), ...references.flatMap((reference) => ['--reference', reference])];
+  return [...interfaceArgs(lab, host, only), ...references.flatMap((reference) => ['--reference', reference])];
 }
 
 /** IPv6 in brackets, as the command line wants it. */
@@ -134,13 +138,13 @@ function referenceAddresses(family: Family): [string, string] {
   return first.includes(':') ? [`[${first}]`, `[${second}]`] : [first, second];
 }
 
-function interfaceArgs({ topology }: Lab, host: HostName): string[] {
+function interfaceArgs({ topology }: Lab, host: HostName, only?: readonly string[]): string[] {
   const uplinks = topology.uplinks.filter((uplink) => uplink.host === host);
-  const lan = topology.lan === 'shared' ? ['--interface', 'eth0=ethernet:lan'] : [];
-  return [
-    ...lan,
-    ...uplinks.flatMap(({ interface: name, kind, label }) => ['--interface', `${name}=${kind}:${label}`]),
-  ];
+  const all = [
+    ...(topology.lan === 'shared' ? [{ interface: 'eth0', kind: 'ethernet', label: 'lan' }] : []),
+    ...uplinks,
+  ].filter((on) => only === undefined || only.includes(on.interface));
+  return all.flatMap(({ interface: name, kind, label }) => ['--interface', `${name}=${kind}:${label}`]);
 }
 
 function difference(before: Record<string, number>, after: Record<string, number>): Record<string, number> {

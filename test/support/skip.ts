@@ -22,6 +22,7 @@ export type Need =
   | 'dist'
   | 'linux'
   | 'unshare'
+  | 'mount'
   | 'koffi'
   | 'ping'
   | 'iperf3'
@@ -93,6 +94,8 @@ function look(need: Need): string | null {
       return process.getuid?.() === 0 ? null : 'not root';
     case 'unshare':
       return runs('unshare', '--version') && runs('setpriv', '--version') ? null : 'no unshare or setpriv (util-linux)';
+    case 'mount':
+      return runs('unshare', '--mount', 'mount', '--version') ? null : 'no mount, or no right to';
     case 'linux':
       return process.platform === 'linux' ? null : 'not Linux';
     case 'koffi':
@@ -107,9 +110,9 @@ function look(need: Need): string | null {
   }
 }
 
-function runs(program: string, argument: string): boolean {
+function runs(program: string, ...args: readonly string[]): boolean {
   try {
-    execFileSync(program, [argument], { stdio: 'ignore', timeout: 10_000 });
+    execFileSync(program, args, { stdio: 'ignore', timeout: 10_000 });
     return true;
   } catch {
     return false;

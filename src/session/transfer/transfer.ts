@@ -86,8 +86,8 @@ export class Transfer {
         host.log('info', 'path.left', { path, quicPath, why });
       },
     });
-    // Where nothing ever comes up there is nothing to wait for.
-    if (host.role === 'client') this.#giveUpAt = host.now + options.plan.seconds * 1000 + DELIVERY_MS;
+    // Where nothing ever comes up there is nothing to wait for, nor anybody to tell the server so once control is lost.
+    this.#giveUpAt = host.now + options.plan.seconds * 1000 + DELIVERY_MS;
   }
 
   /** Nothing more will come of it. */

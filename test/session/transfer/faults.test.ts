@@ -191,6 +191,20 @@ describe('while data flow', () => {
     expect(received(faulty.run.server, 'server')).toEqual([250_000, 250_000]);
   });
 
+  it('… before QUIC connects, and no path lets it: both ends say so, and end', () => {
+    // Room for STUN, and none for an Initial (RFC 9000 §14.1).
+    const narrow = natCarrier('narrow', 'a test', { mapping: 'eim', filtering: 'apdf', ports: 'preserving' }, [
+      { match: { protocol: 'udp', largerThanBytes: 1000 }, action: { type: 'drop' } },
+    ]);
+    const faulty = new FaultyRun({ uplinks: cellular({ carrier: narrow }) }).at(2000, ({ cables }) => {
+      cables.get('client.eth0')?.setUp(false);
+    });
+    expect(faulty.report().transfer).toMatchObject({ complete: false, bytesReceived: 0 });
+    const { client, server } = errorsOf(faulty.run);
+    expect(client).toMatch(/^no path (?:lets QUIC through|came up)/);
+    expect(server).toBe('no path came up on which QUIC connects');
+  });
+
   it('the server is killed and started again: the first client says so, the next one is served', () => {
     const first = new FaultyRun({ cable: true });
     first.at(5000, () => {
