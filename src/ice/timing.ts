@@ -18,7 +18,7 @@ export interface IceTiming {
   readonly gatherRtoMs: Ms;
   /** The controlling agent nominates this long after the first valid pair even while better pairs are undecided. */
   readonly nominateMs: Ms;
-  /** Between consent checks, before randomisation by 0.8–1.2 (RFC 7675 §5.1). */
+  /** Between consent checks that are answered, before randomisation by 0.8–1.2 (RFC 7675 §5.1); a fifth of it after a lost one. */
   readonly consentMs: Ms;
   /** Consent expires this long after the last answer (RFC 7675 §5.1). */
   readonly consentLifetimeMs: Ms;

@@ -212,9 +212,11 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'an interface is back, and the far end logs its checks and answers none (O23)',
     world: mesh(),
-    edits: everyPath(() => ({
-      lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 20 } }],
-    })),
+    edits: {
+      [WANTED]: () => ({
+        lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 20 } }],
+      }),
+    },
     path: WANTED,
     state: 'unresponsive',
     cause: 'peer-fault',
@@ -224,9 +226,11 @@ const SCENARIOS: readonly Scenario[] = [
   {
     name: 'an interface is back, and too few of its checks are logged to tell',
     world: mesh(),
-    edits: everyPath(() => ({
-      lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 2 } }],
-    })),
+    edits: {
+      [WANTED]: () => ({
+        lapses: [{ from: 9000, until: null, gone: 'client', unanswered: { sent: 20, received: 2 } }],
+      }),
+    },
     path: WANTED,
     state: 'lost',
     cause: 'local-fault',

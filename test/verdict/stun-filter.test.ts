@@ -196,7 +196,7 @@ describe('residual-block > stun-filtered > flow-dependent', () => {
   it('bad ways alone accuse nobody', () => {
     const { path, o2 } = judge(nothing, trials(deadWays, ['flows']));
     expect(path).toMatchObject({ state: 'established', cause: 'flow-dependent' });
-    expect(path.summary).toMatch(/some 5-tuples are dead while others live: \d+ of 160 /);
+    expect(path.summary).toMatch(/some 5-tuples are dead while others live: \d+ of 288 /);
     expect(o2.verdict).toBe('open');
   });
 });
