@@ -1,7 +1,7 @@
 import { paint, styleOf, type Style } from '../report/style.js';
 import { renderReport, renderShortReport } from '../report/terminal.js';
 import { printable, wrap } from '../report/text.js';
-import { whyNoKernel } from '../world/kernel/requirements.js';
+import { whyNoKernel, whyNoRelay } from '../world/kernel/requirements.js';
 import type { Backend, LabResult, Scenario } from '../world/scenario.js';
 import { defineCommand, EXIT } from './command.js';
 import { untilInterrupted } from './interrupt.js';
@@ -74,7 +74,7 @@ function chooseBackend(
   }
   if (!scenario.backends.includes('kernel'))
     return { backend: 'virtual', because: 'only it can express this scenario' };
-  const why = whyNoKernel();
+  const why = whyNoKernel() ?? whyNoRelay(scenario);
   return why === null
     ? { backend: 'kernel', because: null }
     : { backend: 'virtual', because: `the kernel one cannot run here: ${why}` };

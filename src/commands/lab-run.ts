@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises';
 import { IcepathError } from '../base/errors.js';
 import { styleOf } from '../report/style.js';
 import { renderReport } from '../report/terminal.js';
+import { whyNoRelay } from '../world/kernel/requirements.js';
 import type { Backend } from '../world/scenario.js';
 import { type CommandIo, defineCommand, EXIT } from './command.js';
 import { untilInterrupted } from './interrupt.js';
@@ -120,7 +121,10 @@ async function inTurn<Item, Result>(
 function reasonToSkip({ scenario, isAmongAll }: FoundScenario, backend: Backend): string | null {
   const { name, backends, slow } = scenario;
   if (!backends.includes(backend)) return `the ${backend} back end cannot express it, only ${backends.join(' and ')}`;
-  if (!slow || !isAmongAll || backend === 'virtual') return null;
+  if (backend === 'virtual') return null;
+  const noRelay = whyNoRelay(scenario);
+  if (noRelay !== null) return noRelay;
+  if (!slow || !isAmongAll) return null;
   return `it takes minutes on the ${backend} back end: icepath lab run ${name} --backend ${backend}`;
 }
 

@@ -176,10 +176,7 @@ function familiesBetween(client: End, server: End): Family[] {
   return shared.length === 0 && translates ? ['ipv6'] : shared;
 }
 
-function checkHosts({ lan, backends, relay, ...hosts }: ScenarioText, ends: readonly End[], wrong: Wrong): void {
-  if (relay && backends.includes('kernel')) {
-    wrong(['relay'], 'needs backends: virtual, since the kernel back end has no TURN server');
-  }
+function checkHosts({ lan, backends, ...hosts }: ScenarioText, ends: readonly End[], wrong: Wrong): void {
   for (const host of ROLES) {
     if (hosts[host].clock !== undefined && backends.includes('kernel')) {
       wrong([host, 'clock'], 'needs backends: virtual, since hosts of the kernel back end share one clock');

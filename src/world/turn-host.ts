@@ -9,7 +9,7 @@ import { TurnServer, type TurnServerInput } from './turn-server.js';
 
 /** Beside the reflector's 3478 and 3479. */
 export const TURN_PORT = 3480;
-const USER = { username: 'lab', password: 'of no worth' } as const;
+export const TURN_USER = { username: 'lab', password: 'of no worth' } as const;
 
 /** A TURN server with its relays on a simulated host, and how a client names it. */
 export function startTurnServer(host: Host, network: Network, address: string, seed: string | number): Named {
@@ -17,7 +17,7 @@ export function startTurnServer(host: Host, network: Network, address: string, s
   const family: Family = listen.family;
   const server = new TurnServer({
     random: new SeededRandom(`turn ${address} ${seed}`),
-    users: new Map([[USER.username, USER.password]]),
+    users: new Map([[TURN_USER.username, TURN_USER.password]]),
     relays: { [family]: address },
     modern: true,
   });
@@ -55,5 +55,5 @@ export function startTurnServer(host: Host, network: Network, address: string, s
     alarm.update();
   };
   open(listen);
-  return { address: listen, credentials: USER };
+  return { address: listen, credentials: TURN_USER };
 }

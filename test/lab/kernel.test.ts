@@ -4,7 +4,7 @@ import { differences } from '../../src/world/expectation.js';
 import { runKernel } from '../../src/world/kernel/lab.js';
 import { runVirtual } from '../../src/world/virtual-lab.js';
 import { type BuiltTree, buildTree } from '../support/netns.js';
-import { describeWith } from '../support/skip.js';
+import { describeWith, testWith } from '../support/skip.js';
 import { scenario, SCENARIO_NAMES } from '../world/scenario-files.js';
 
 // icepath between kernels gives what verdicts.md says, and the same states as on the virtual clock: every row of the notes
@@ -60,4 +60,8 @@ describeWith(['linux', 'root', 'ip', 'koffi'], 'scenarios between kernels', () =
 
   test.for(ALONE)('%s', { timeout: TIMEOUT_MS }, gives);
   test.concurrent.for(NAMES.filter((name) => !ALONE.includes(name)))('%s', { timeout: TIMEOUT_MS }, gives);
+
+  testWith(['coturn'], 'relay-only, by coturn', async () => {
+    await gives('relay-only');
+  });
 });

@@ -15,7 +15,9 @@ import { ENVIRONMENT, type TunHost } from './tun-host.js';
 export interface ChildOptions {
   /** How icepath is started: a program and its first arguments. */
   readonly command: readonly string[];
-  readonly args: readonly [role: string, ...rest: string[]];
+  readonly args: readonly string[];
+  /** What it is called in an error; else its first argument. */
+  readonly role?: string;
   readonly environment: Omit<LabEnvironment, 'parent'>;
   /** Told each line that the child writes to the file {@link RECORD_FILE}. */
   readonly onRecord?: (line: string) => void;
@@ -29,7 +31,7 @@ const MOST_OUTPUT_CHARACTERS = 64 * 1024 * 1024;
 const LAST_LINES = 8;
 const LOOK_EVERY_MS: Ms = 20;
 
-/** icepath as it is, in the namespace of a host. */
+/** icepath as it is, or another program, in the namespace of a host. */
 export class Child {
   readonly role: string;
   /** So far. */
@@ -41,8 +43,8 @@ export class Child {
   readonly #log: string[] = [];
   #startFailure: Error | null = null;
 
-  constructor(host: TunHost, { command, args, environment, onRecord }: ChildOptions) {
-    this.role = args[0];
+  constructor(host: TunHost, { command, args, role, environment, onRecord }: ChildOptions) {
+    this.role = role ?? `icepath ${args[0] ?? ''}`;
     const [program = process.execPath, ...first] = command;
     const lab: LabEnvironment = { ...environment, parent: process.pid };
     const pipe = onRecord ? openPipe() : null;
@@ -102,7 +104,7 @@ export class Child {
     const said = this.#log.length === 0 ? '' : `; it said last: ${this.#log.join(' | ')}`;
     return new IcepathError(
       'lab-run-failed',
-      `icepath ${this.role} in the lab ${what} (${how})${said}`,
+      `${this.role} in the lab ${what} (${how})${said}`,
       'Run it again; --backend virtual shows whether it is the scenario or this machine.',
     );
   }

@@ -11,10 +11,11 @@ import type { Report } from '../../verdict/report.js';
 import { scheduleEvents } from '../events.js';
 import { type HostName, type Internet, REFERENCE_ADDRESSES, wireInternet } from '../internet.js';
 import { interfacesOf, type LabOptions, type LabRun, type Scenario } from '../scenario.js';
+import { TURN_PORT, TURN_USER } from '../turn-host.js';
 import { REFERENCE_PORTS } from '../virtual-run.js';
 import { Child, type ChildOptions, RECORD_FILE } from './child.js';
 import { Pump } from './pump.js';
-import { needKernel } from './requirements.js';
+import { needKernel, TURN_SERVER } from './requirements.js';
 import { TunHost } from './tun-host.js';
 import type { TransferPlan } from '../../session/transfer/types.js';
 
@@ -35,7 +36,7 @@ const INTERRUPTED_LIMIT_MS: Ms = 15_000;
  * Throws `lab-no-kernel`, `lab-host-setup`, `lab-run-failed`, `lab-interrupted`, and what `openTun` throws.
  */
 export async function runKernel(scenario: Scenario, options: KernelLabOptions): Promise<LabRun> {
-  needKernel();
+  needKernel(scenario);
   const lab = new KernelLab(scenario, options);
   try {
     return await lab.run();
@@ -86,8 +87,9 @@ class KernelLab {
     const { run, internet: network } = this.#scenario;
     const families = network.families ?? ['ipv4'];
     const reflecting = run.reflector ? families.map((family) => this.#startReflector(internet.reference, family)) : [];
-    const server = this.#start(internet.hosts.server, 'server', this.#serverArguments());
-    await Promise.all(reflecting);
+    const relaying = run.relay ? families.map((family) => this.#startRelay(internet.reference, family)) : [];
+    const server = this.#start(internet.hosts.server, 'server', this.#serverArguments(families));
+    await Promise.all([...reflecting, ...relaying]);
     const invite = await server.until('prints its invite', START_LIMIT_MS, () => inviteIn(server.stdout));
     this.#throwIfAborted();
     const args = this.#clientArguments(invite, families);
@@ -146,7 +148,7 @@ class KernelLab {
     throw new IcepathError('lab-interrupted', 'interrupted before the run began', 'Run it again.');
   }
 
-  #serverArguments(): string[] {
+  #serverArguments(families: readonly Family[]): string[] {
     const { pin, ports, guessPorts } = this.#scenario.run;
     return [
       '--once',
@@ -154,6 +156,7 @@ class KernelLab {
       pinWord(pin.server),
       ...portsArgument(ports.server),
       ...(guessPorts.server ? ['--guess-ports'] : []),
+      ...this.#turnArguments(families),
       ...this.#interfaceArguments('server'),
     ];
   }
@@ -171,6 +174,7 @@ class KernelLab {
       ...referencePorts.flatMap((port) => families.flatMap((family) => ['--reference', referenceAt(family, 0, port)])),
       ...portsArgument(ports.client),
       ...(guessPorts.client ? ['--guess-ports'] : []),
+      ...this.#turnArguments(families),
       ...transferArguments(this.#scenario.run.transfer),
       ...(this.#options.profile ? ['--profile', this.#options.profile.given] : []),
       ...this.#interfaceArguments('client'),
@@ -196,17 +200,35 @@ class KernelLab {
     return host.interfaces.flatMap((on) => ['--interface', `${on.name}=${on.kind}:${on.label}`]);
   }
 
+  #turnArguments(families: readonly Family[]): string[] {
+    if (!this.#scenario.run.relay) return [];
+    const { username, password } = TURN_USER;
+    const user = `${username}:${encodeURIComponent(password)}`;
+    return families.flatMap((family) => ['--turn', `turn:${user}@${referenceAt(family, 0, TURN_PORT)}`]);
+  }
+
   /** Resolves when it listens. */
   async #startReflector(host: TunHost, family: Family): Promise<void> {
     const more = portsArgument(this.#scenario.run.referencePorts);
     const args = ['--listen', referenceAt(family, 0), '--alternate', referenceAt(family, 1), ...more];
-    const reflector = this.#start(host, 'reflector', args);
-    const wanted = REFERENCE_PORTS.map((port) => `:${port.toString(16).toUpperCase().padStart(4, '0')} `);
-    const table = `/proc/thread-self/net/${family === 'ipv4' ? 'udp' : 'udp6'}`;
-    await reflector.until('listens', START_LIMIT_MS, () => {
-      const sockets = host.run(() => readFileSync(table, 'utf8'));
-      return wanted.every((port) => sockets.includes(port)) ? true : null;
+    await listening(host, this.#start(host, 'reflector', args), family, REFERENCE_PORTS);
+  }
+
+  /** coturn with its relays at the reference's first address; resolves when it listens. */
+  async #startRelay(host: TunHost, family: Family): Promise<void> {
+    const address = REFERENCE_ADDRESSES[family][0];
+    const { username, password } = TURN_USER;
+    const where = ['-L', address, '-E', address, '-p', String(TURN_PORT), '--pidfile=/dev/null', '--userdb=/dev/null'];
+    const who = ['--lt-cred-mech', '-u', `${username}:${password}`, '-r', 'lab.example'];
+    const quiet = ['-n', '--no-tls', '--no-dtls', '--no-cli', '--log-file=stdout', '--simple-log'];
+    const relay = new Child(host, {
+      command: [TURN_SERVER],
+      args: [...quiet, ...who, ...where],
+      role: TURN_SERVER,
+      environment: { backend: 'kernel', seed: this.#options.seed, name: host.name, hung: [], mute: [] },
     });
+    this.#children.push(relay);
+    await listening(host, relay, family, [TURN_PORT]);
   }
 
   #start(host: TunHost, role: string, args: readonly string[], onRecord?: ChildOptions['onRecord']): Child {
@@ -228,6 +250,15 @@ class KernelLab {
     this.#children.push(child);
     return child;
   }
+}
+
+async function listening(host: TunHost, child: Child, family: Family, ports: readonly number[]): Promise<void> {
+  const wanted = ports.map((port) => `:${port.toString(16).toUpperCase().padStart(4, '0')} `);
+  const table = `/proc/thread-self/net/${family === 'ipv4' ? 'udp' : 'udp6'}`;
+  await child.until('listens', START_LIMIT_MS, () => {
+    const sockets = host.run(() => readFileSync(table, 'utf8'));
+    return wanted.every((port) => sockets.includes(port)) ? true : null;
+  });
 }
 
 function pinWord(pin: boolean): string {

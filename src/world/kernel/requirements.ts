@@ -3,7 +3,11 @@ import { errorCode, IcepathError } from '../../base/errors.js';
 import { loadLibc } from '../../os/libc.js';
 import { newNetworkNamespace } from '../../os/namespace.js';
 import { openTun } from '../../os/tun.js';
+import type { Scenario } from '../scenario.js';
 import { ENVIRONMENT } from './tun-host.js';
+
+/** coturn's, found as `ip` is. */
+export const TURN_SERVER = 'turnserver';
 
 /** Why this machine cannot run a lab on the kernel: one sentence; `null` where it can. Found by trying, in milliseconds. */
 export function whyNoKernel(): string | null {
@@ -27,9 +31,16 @@ export function whyNoKernel(): string | null {
   }
 }
 
-/** Throws `lab-no-kernel` where {@link whyNoKernel} has a reason. */
-export function needKernel(): void {
-  const reason = whyNoKernel();
+/** Why a scenario's relays cannot be had here: they are those of coturn; `null` where they can, or none are wanted. */
+export function whyNoRelay({ run: { relay } }: Scenario): string | null {
+  if (!relay) return null;
+  const { error } = spawnSync(TURN_SERVER, ['--version'], { env: ENVIRONMENT, stdio: 'ignore' });
+  return error ? `the program ${TURN_SERVER} (Debian's coturn) cannot be run: ${errorCode(error)}` : null;
+}
+
+/** Throws `lab-no-kernel` where {@link whyNoKernel} has a reason, or {@link whyNoRelay}. */
+export function needKernel(scenario?: Scenario): void {
+  const reason = whyNoKernel() ?? (scenario ? whyNoRelay(scenario) : null);
   if (reason === null) return;
   throw new IcepathError(
     'lab-no-kernel',
