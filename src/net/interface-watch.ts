@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import type { HostInterface } from '../base/interface.js';
 import { type ListedInterface, listInterfaces } from './interfaces.js';
 
@@ -6,6 +6,10 @@ import { type ListedInterface, listInterfaces } from './interfaces.js';
 const SETTLE_MS = 50;
 /** How often it is looked whether the system has told of everything; all there is where nothing tells. */
 const LOOK_MS = 1000;
+
+const MONITOR = ['ip', '-o', 'monitor', 'link', 'address'];
+/** util-linux: so that it ends with us, also where we are killed; by itself it notes that only when it has more to tell. */
+const WITH_US = ['setpriv', '--pdeathsig', 'KILL'];
 
 export interface InterfaceWatchOptions {
   /** The interfaces of the run, as they are. */
@@ -52,22 +56,40 @@ export function watchInterfaces(options: InterfaceWatchOptions): () => void {
     settling = null;
     tell(listed());
   };
-  const monitor = spawn('ip', ['-o', 'monitor', 'link', 'address'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  // Without `ip` there is the timer.
-  monitor.on('error', () => undefined);
-  monitor.stdout.on('data', () => {
+  const endMonitor = monitor(() => {
     if (settling) return;
     // Data that flow over an address that is gone should not wait.
     tell(stillThere(known, listed()));
     settling = setTimeout(look, SETTLE_MS);
   });
-  monitor.unref();
   const timer = setInterval(look, LOOK_MS);
   return () => {
     clearInterval(timer);
     if (settling) clearTimeout(settling);
-    monitor.stdout.destroy();
-    monitor.kill();
+    endMonitor();
+  };
+}
+
+/** Calls back when the system tells of a change; gives how to end that. Without `ip` it never does: there is the timer. */
+function monitor(onData: () => void): () => void {
+  let hasEnded = false;
+  let child: ChildProcess;
+  const start = (commands: readonly (readonly string[])[]): void => {
+    const [[program = '', ...args] = [], ...others] = commands;
+    const one = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    child = one;
+    const next = (): void => {
+      if (!hasEnded && child === one && others.length > 0) start(others);
+    };
+    one.on('error', next).on('exit', next);
+    one.stdout.on('data', onData);
+    one.unref();
+  };
+  start([[...WITH_US, ...MONITOR], MONITOR]);
+  return () => {
+    hasEnded = true;
+    child.stdout?.destroy();
+    child.kill();
   };
 }
 
